@@ -1,0 +1,1 @@
+"""Everything that imports Dagster: partitions, assets, checks, jobs, sensors, status. Thin; decisions live below."""

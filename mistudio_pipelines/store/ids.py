@@ -1,0 +1,66 @@
+"""Ids of datasets and names of presets: how they are made and what is accepted.
+
+An id becomes a folder name and a Dagster partition key, so only `[A-Za-z0-9_-]` is allowed. A key is never used
+twice: Dagster cannot forget a partition's events, so a re-added key would show as materialized without files.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+
+from mistudio_pipelines.errors import ErrorCode, MistudioError
+
+_SAFE = re.compile(r"[A-Za-z0-9_-]{1,120}\Z")
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+_RANDOM_CHARACTERS = 6
+_LONGEST_SLUG = 60
+
+
+def slugify(name: str) -> str:
+    """A readable `[a-z0-9_-]` form of any name; `dataset` where nothing readable is left."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:_LONGEST_SLUG].strip("_")
+    return slug or "dataset"
+
+
+def new_dataset_id(name: str, *, local: bool) -> str:
+    """A new id, `ds_<slug>_<6 characters>` or `ds_local_<slug>_<6 characters>`.
+
+    Args:
+        name: What people call the dataset, for example its repository's name.
+        local: True for local files.
+    """
+    suffix = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_CHARACTERS))
+    return f"ds_{'local_' if local else ''}{slugify(name)}_{suffix}"
+
+
+def check_dataset_id(dataset_id: str) -> str:
+    """Return the id unchanged, or refuse it.
+
+    Raises:
+        MistudioError: `invalid_id`.
+    """
+    if not isinstance(dataset_id, str) or not _SAFE.match(dataset_id) or not dataset_id.startswith("ds_"):
+        raise MistudioError(
+            ErrorCode.INVALID_ID,
+            f"{dataset_id!r} is not a dataset id.",
+            "Ids look like ds_tinystories_a1b2c3; `mistudio list` shows them.",
+        )
+    return dataset_id
+
+
+def check_preset_name(name: str) -> str:
+    """Return the preset's name unchanged, or refuse it.
+
+    Raises:
+        MistudioError: `invalid_preset`.
+    """
+    if not isinstance(name, str) or not _SAFE.match(name):
+        raise MistudioError(
+            ErrorCode.INVALID_PRESET,
+            f"{name!r} is not a name for a tokenization.",
+            "Use letters, digits, '-' and '_' only, for example gpt2-1024.",
+        )
+    return name

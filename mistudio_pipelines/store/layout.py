@@ -1,0 +1,112 @@
+"""Where everything lies below the data folder. The only module that joins paths of it.
+
+What is unfinished lies in a `.partial` folder beside the finished ones and is renamed into place, so a dataset's
+folder appears complete or not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mistudio_pipelines.store.ids import check_dataset_id, check_preset_name
+
+
+@dataclass(frozen=True)
+class DataStore:
+    """The data folder.
+
+    Attributes:
+        root: The folder itself (`MISTUDIO_DATA`).
+    """
+
+    root: Path
+
+    @property
+    def raw_root(self) -> Path:
+        """Folder of the raw datasets."""
+        return self.root / "datasets" / "raw"
+
+    @property
+    def index_root(self) -> Path:
+        """Folder of the search indexes."""
+        return self.root / "datasets" / "index"
+
+    @property
+    def tokenized_root(self) -> Path:
+        """Folder of the tokenized datasets."""
+        return self.root / "datasets" / "tokenized"
+
+    @property
+    def metadata_root(self) -> Path:
+        """Folder of records, statistics, presets and the audit trail."""
+        return self.root / "datasets" / "metadata"
+
+    @property
+    def trash_root(self) -> Path:
+        """Folder that deleted folders are renamed into before their files are removed."""
+        return self.root / "datasets" / ".trash"
+
+    @property
+    def locks_root(self) -> Path:
+        """Folder of the lock files."""
+        return self.root / "datasets" / ".locks"
+
+    @property
+    def cache_root(self) -> Path:
+        """Folder for what can always be fetched or made again (tokenizers, engine proofs)."""
+        return self.root / "cache"
+
+    @property
+    def secrets_root(self) -> Path:
+        """Folder of secret files, one token a file; never read by anything but `hub/secrets.py`."""
+        return self.root / "secrets"
+
+    def raw(self, dataset_id: str) -> Path:
+        """The finished raw dataset: Parquet files, `dataset_info.json`, `manifest.json`."""
+        return self.raw_root / check_dataset_id(dataset_id)
+
+    def raw_partial(self, dataset_id: str) -> Path:
+        """What a download or a conversion has so far."""
+        return self.raw_root / ".partial" / check_dataset_id(dataset_id)
+
+    def index(self, dataset_id: str) -> Path:
+        """The finished search index and sample columns."""
+        return self.index_root / check_dataset_id(dataset_id)
+
+    def index_partial(self, dataset_id: str) -> Path:
+        """An index that is being written."""
+        return self.index_root / ".partial" / check_dataset_id(dataset_id)
+
+    def tokenized_of(self, dataset_id: str) -> Path:
+        """Folder of all tokenizations of a dataset."""
+        return self.tokenized_root / check_dataset_id(dataset_id)
+
+    def tokenized(self, dataset_id: str, preset: str) -> Path:
+        """One finished tokenization."""
+        return self.tokenized_of(dataset_id) / check_preset_name(preset)
+
+    def tokenized_partial(self, dataset_id: str, preset: str) -> Path:
+        """The finished shards of a tokenization that is not complete yet."""
+        return self.tokenized_root / ".partial" / check_dataset_id(dataset_id) / check_preset_name(preset)
+
+    def record(self, dataset_id: str) -> Path:
+        """The dataset's record."""
+        return self.metadata_root / f"{check_dataset_id(dataset_id)}.json"
+
+    def statistics(self, dataset_id: str) -> Path:
+        """The dataset's statistics."""
+        return self.metadata_root / f"{check_dataset_id(dataset_id)}_stats.json"
+
+    def preset(self, name: str) -> Path:
+        """A saved tokenization preset."""
+        return self.metadata_root / "presets" / f"{check_preset_name(name)}.json"
+
+    @property
+    def audit(self) -> Path:
+        """The audit trail, one JSON object a line."""
+        return self.metadata_root / "audit.jsonl"
+
+    def lock(self, dataset_id: str) -> Path:
+        """The lock file of a dataset."""
+        return self.locks_root / f"{check_dataset_id(dataset_id)}.lock"

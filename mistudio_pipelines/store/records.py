@@ -1,0 +1,122 @@
+"""The record of a dataset: what was asked for and what was found out before the download.
+
+What belongs here: the facts that no other file holds. What does not: the status (derived in `defs/status.py`),
+sizes and counts (the manifest and the statistics hold them).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mistudio_pipelines.errors import ErrorCode, MistudioError
+from mistudio_pipelines.store.atomic import write_json
+from mistudio_pipelines.store.layout import DataStore
+
+
+class DatasetRecord(BaseModel):
+    """What is known of a dataset from the moment it is added.
+
+    Attributes:
+        id: Id and partition key.
+        name: What people call it.
+        source: `huggingface` or `local`.
+        repository: Hub id, for `huggingface`.
+        paths: Absolute paths of files or folders, for `local`.
+        config: Config of the repository, or None for its only one.
+        splits: Splits asked for, or None for all.
+        requested_revision: Branch, tag or commit asked for, or None for the default branch.
+        revision: The commit that is pinned, or the content hash of local files.
+        text_column: The column that holds the text.
+        token_name: Name of the secret to use for the Hub (never the secret), or None for the default.
+        description: From the repository's card.
+        license: From the repository's card.
+        download_bytes: Bytes to download.
+        pipeline_bytes: Bytes that the whole pipeline is expected to need on disk.
+        allow_large: True where a dataset over the size limit was allowed.
+        strict: True where invalid UTF-8 is refused instead of replaced and counted.
+        tokenizations: Presets that were asked for when the dataset was added.
+        created_at: When it was added, UTC.
+        deleting: True from the moment a deletion began.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format_version: Literal[1] = 1
+    id: str
+    name: str
+    source: Literal["huggingface", "local"]
+    repository: str | None = None
+    paths: tuple[str, ...] = ()
+    config: str | None = None
+    splits: tuple[str, ...] | None = None
+    requested_revision: str | None = None
+    revision: str
+    text_column: str
+    token_name: str | None = None
+    description: str | None = None
+    license: str | None = None
+    download_bytes: int = 0
+    pipeline_bytes: int = 0
+    allow_large: bool = False
+    strict: bool = False
+    tokenizations: tuple[str, ...] = ()
+    created_at: datetime
+    deleting: bool = False
+
+    @property
+    def same_source_key(self) -> tuple[object, ...]:
+        """Two datasets with equal keys hold the same thing."""
+        splits = None if self.splits is None else tuple(sorted(self.splits))
+        return (
+            self.source,
+            self.repository,
+            self.paths,
+            self.config,
+            splits,
+            self.revision,
+            self.text_column,
+        )
+
+
+def now() -> datetime:
+    """The current time, UTC, to the millisecond."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def write_record(store: DataStore, record: DatasetRecord) -> None:
+    """Write a dataset's record."""
+    write_json(store.record(record.id), record.model_dump(mode="json"))
+
+
+def read_record(store: DataStore, dataset_id: str) -> DatasetRecord:
+    """Read a dataset's record.
+
+    Raises:
+        MistudioError: `unknown_dataset` where there is none, `data_corrupt` where it cannot be read.
+    """
+    path = store.record(dataset_id)
+    try:
+        return DatasetRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise MistudioError(
+            ErrorCode.UNKNOWN_DATASET,
+            f"There is no dataset {dataset_id}.",
+            "`mistudio list` shows the datasets; `mistudio add` adds one.",
+        ) from error
+    except (ValidationError, ValueError) as error:
+        raise MistudioError(
+            ErrorCode.DATA_CORRUPT,
+            f"The record of dataset {dataset_id} ({path.name}) cannot be read.",
+            f"Restore it from a backup, or delete the dataset: `mistudio delete {dataset_id}`.",
+        ) from error
+
+
+def list_record_ids(store: DataStore) -> list[str]:
+    """Ids of all datasets that have a record, in no particular order."""
+    if not store.metadata_root.is_dir():
+        return []
+    return [path.stem for path in store.metadata_root.glob("ds_*.json") if not path.stem.endswith("_stats")]

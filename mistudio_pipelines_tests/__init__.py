@@ -1,0 +1,1 @@
+"""Tests of mistudio_pipelines, laid out as the package is."""
