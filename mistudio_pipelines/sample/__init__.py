@@ -1,1 +1,1 @@
-"""The sample dataset and its small tokenizer that ship with the project (data only)."""
+"""The sample dataset and its small tokenizer that ship with the project, and the script that made them."""
