@@ -12,6 +12,9 @@ import unicodedata
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 
+# What `datasets` accepts, and no longer than a file name can be with what is added to it.
+_SPLIT = re.compile(r"\w+(\.\w+)*\Z")
+_LONGEST_SPLIT_BYTES = 120
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,120}\Z")
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _RANDOM_CHARACTERS = 6
@@ -64,3 +67,26 @@ def check_preset_name(name: str) -> str:
             "Use letters, digits, '-' and '_' only, for example gpt2-1024.",
         )
     return name
+
+
+def check_split_name(split: str) -> str:
+    """Return the split's name unchanged, or refuse it: it becomes part of a file name.
+
+    Letters of any script are allowed, but not characters that only look like others (full-width letters, ligatures):
+    two splits must not look the same.
+
+    Raises:
+        MistudioError: `unknown_split_or_config`.
+    """
+    if (
+        not isinstance(split, str)
+        or not _SPLIT.match(split)
+        or len(split.encode(errors="surrogatepass")) > _LONGEST_SPLIT_BYTES
+        or unicodedata.normalize("NFKC", split) != split
+    ):
+        raise MistudioError(
+            ErrorCode.UNKNOWN_SPLIT_OR_CONFIG,
+            f"{split!r} is not a name for a split.",
+            "Split names are letters, digits, '_' and single dots, for example train or test.clean.",
+        )
+    return split

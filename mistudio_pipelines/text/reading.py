@@ -1,0 +1,348 @@
+"""Reading a finished raw folder: its texts in order, scattered samples, and the row groups that work is split by.
+
+What belongs here: everything that reads the Parquet files of a raw dataset. What does not: how they came to be
+(`conversion.py`) and what is computed from the texts.
+
+A sample's number is its position over all files in the manifest's order, from 0. Memory never depends on the size
+of a file or of a row group: columns are streamed (`pre_buffer=False` and a read buffer; the defaults of pyarrow hold
+the compressed column chunk, or the whole file).
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
+from mistudio_pipelines.progress import ShouldStop, never_stop
+from mistudio_pipelines.store.manifest import Manifest
+from mistudio_pipelines.text.utf8 import as_text, is_string_type
+
+_READ_BUFFER_BYTES = 1 << 20
+_SCATTERED_BATCH_ROWS = 256
+_CACHED_FOOTERS = 64
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """A piece of a raw dataset that can be read by itself.
+
+    Attributes:
+        file_index: Position of its file in the manifest.
+        split: Split of its file.
+        row_group: Its number inside the file.
+        rows: Its samples.
+        first_sample: Number of its first sample.
+        bytes: Uncompressed bytes of its texts, as Parquet encodes them.
+    """
+
+    file_index: int
+    split: str
+    row_group: int
+    rows: int
+    first_sample: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Consecutive texts of one row group.
+
+    Attributes:
+        file_index: Position of their file in the manifest.
+        split: Split of their file.
+        row_group: Row group they were read from.
+        first_sample: Number of the first of them.
+        texts: string or large_string array, valid UTF-8; a missing text is null.
+        replaced_characters: Invalid UTF-8 sequences that were replaced by U+FFFD while these were read.
+    """
+
+    file_index: int
+    split: str
+    row_group: int
+    first_sample: int
+    texts: pa.Array
+    replaced_characters: int = 0
+
+
+def list_row_groups(folder: Path, manifest: Manifest) -> list[RowGroup]:
+    """All row groups of a raw dataset that hold samples, in sample order; only footers are read.
+
+    Args:
+        folder: The raw folder.
+        manifest: Its manifest.
+
+    Raises:
+        MistudioError: `data_missing` or `data_corrupt` where a file is not there or not what the manifest says.
+    """
+    groups: list[RowGroup] = []
+    first_sample = 0
+    for file_index, file in enumerate(manifest.files):
+        footer = _footer(folder, manifest, file_index)
+        column = _column_index(footer.metadata, manifest.text_column)
+        for row_group, (start, end) in enumerate(pairwise(footer.starts.tolist())):
+            if end > start:
+                size = _text_bytes(footer.metadata, row_group, column)
+                groups.append(RowGroup(file_index, file.split, row_group, end - start, first_sample + start, size))
+        first_sample += file.rows
+    return groups
+
+
+def iter_text_batches(
+    folder: Path,
+    manifest: Manifest,
+    *,
+    files: Collection[int] | None = None,
+    row_groups: Collection[tuple[int, int]] | None = None,
+    batch_rows: int = 4096,
+    batch_bytes: int = 4 << 20,
+    should_stop: ShouldStop = never_stop,
+) -> Iterator[TextBatch]:
+    """The texts of a raw dataset, in sample order; only the text column is read.
+
+    Args:
+        folder: The raw folder.
+        manifest: Its manifest.
+        files: Only these files, by position in the manifest; None for all.
+        row_groups: Only these row groups, as (file_index, row_group); None for all.
+        batch_rows: Most texts in one batch.
+        batch_bytes: About how many bytes of text one batch should hold (the average of its row group decides).
+        should_stop: Polled before every batch.
+
+    Raises:
+        MistudioError: `data_missing` or `data_corrupt` where a file is not there or not what the manifest says.
+        Stopped: As soon as `should_stop` says so.
+    """
+    wanted = None if row_groups is None else set(row_groups)
+    wanted_files = set(range(len(manifest.files))) if files is None else set(files)
+    if wanted is not None:
+        wanted_files &= {file_index for file_index, _ in wanted}
+    first_of_file = _first_samples(manifest)
+    for file_index, file in enumerate(manifest.files):
+        if file_index not in wanted_files:
+            continue
+        footer = _footer(folder, manifest, file_index)
+        column = _column_index(footer.metadata, manifest.text_column)
+        with _open_file(folder, manifest, file_index) as parquet:
+            for row_group, (start, end) in enumerate(pairwise(footer.starts.tolist())):
+                if start == end or (wanted is not None and (file_index, row_group) not in wanted):
+                    continue
+                average = _text_bytes(footer.metadata, row_group, column) / (end - start)
+                rows = max(1, min(batch_rows, int(batch_bytes / max(1.0, average))))
+                number = first_of_file[file_index] + start
+                for array in _iter_text_arrays(parquet, manifest, file_index, row_group, rows):
+                    if should_stop():
+                        raise Stopped("Reading the texts")
+                    texts, replaced = as_text(array)
+                    yield TextBatch(file_index, file.split, row_group, number, texts, replaced)
+                    number += len(texts)
+
+
+def read_samples(
+    folder: Path, manifest: Manifest, numbers: Sequence[int], columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Scattered samples, in the order asked for; decodes only the row groups that hold them.
+
+    Args:
+        folder: The raw folder.
+        manifest: Its manifest.
+        numbers: Sample numbers, in any order, repeated or not.
+        columns: Columns wanted, in this order; None for all. Only top-level names.
+
+    Returns:
+        One row per number. A column that a file does not have is null there.
+
+    Raises:
+        MistudioError: `invalid_query` for a number or column that does not exist; `data_missing` or `data_corrupt`
+            where a file is not there or not what the manifest says.
+    """
+    asked = np.asarray(numbers, dtype=np.int64)
+    if asked.size and (asked.min() < 0 or asked.max() >= manifest.rows):
+        wrong = int(asked.min() if asked.min() < 0 else asked.max())
+        raise MistudioError(
+            ErrorCode.INVALID_QUERY,
+            f"There is no sample {wrong} in dataset {manifest.dataset_id}, which has {manifest.rows} samples.",
+            f"Choose a number from 0 to {manifest.rows - 1}." if manifest.rows else "",
+        )
+    ordered, position = np.unique(asked, return_inverse=True)
+    first_of_file = _first_samples(manifest)
+    tables: list[pa.Table] = []
+    start = 0
+    while start < len(ordered):
+        # bisect, not a search from the left: files without samples share their number with the next file.
+        file_index = bisect.bisect_right(first_of_file, int(ordered[start])) - 1
+        end_of_file = first_of_file[file_index] + manifest.files[file_index].rows
+        end = int(np.searchsorted(ordered, end_of_file))
+        rows = ordered[start:end] - first_of_file[file_index]
+        tables.append(_read_rows(folder, manifest, file_index, rows, columns))
+        start = end
+    if not tables:
+        return _empty_table(folder, manifest, columns)
+    table = tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive")
+    if columns is not None:
+        table = _select(table, columns, folder, manifest)
+    return table.take(pa.array(position))
+
+
+def _first_samples(manifest: Manifest) -> list[int]:
+    return [0, *accumulate(file.rows for file in manifest.files)][:-1]
+
+
+@dataclass(frozen=True)
+class _Footer:
+    """A file's footer, and the position of each row group's first row (with the number of rows at the end)."""
+
+    metadata: pq.FileMetaData
+    starts: np.ndarray
+
+
+@lru_cache(maxsize=_CACHED_FOOTERS)
+def _cached_footer(path: str, _size: int, _modified: int) -> _Footer:
+    # Size and time are in the key so that a file that was replaced is not read with an old footer.
+    metadata = pq.read_metadata(path)
+    rows = (metadata.row_group(row_group).num_rows for row_group in range(metadata.num_row_groups))
+    return _Footer(metadata, np.fromiter(accumulate(rows, initial=0), dtype=np.int64))
+
+
+def _footer(folder: Path, manifest: Manifest, file_index: int) -> _Footer:
+    file = manifest.files[file_index]
+    path = folder / file.path
+    try:
+        status = path.stat()
+        footer = _cached_footer(str(path), status.st_size, status.st_mtime_ns)
+    except FileNotFoundError as error:
+        raise MistudioError(
+            ErrorCode.DATA_MISSING,
+            f"File {file.path} of dataset {manifest.dataset_id} is missing.",
+            f"Download it again: `mistudio retry {manifest.dataset_id}`.",
+        ) from error
+    except (pa.ArrowException, OSError) as error:
+        raise _corrupt(manifest, file_index) from error
+    if footer.metadata.num_rows != file.rows:
+        raise _corrupt(manifest, file_index)
+    return footer
+
+
+def _corrupt(manifest: Manifest, file_index: int) -> MistudioError:
+    return MistudioError(
+        ErrorCode.DATA_CORRUPT,
+        f"File {manifest.files[file_index].path} of dataset {manifest.dataset_id} is damaged.",
+        f"Download it again: `mistudio retry {manifest.dataset_id}`.",
+    )
+
+
+def _open_file(folder: Path, manifest: Manifest, file_index: int) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        folder / manifest.files[file_index].path,
+        metadata=_footer(folder, manifest, file_index).metadata,
+        pre_buffer=False,
+        buffer_size=_READ_BUFFER_BYTES,
+    )
+
+
+def _column_index(metadata: pq.FileMetaData, name: str) -> int | None:
+    """Position of a top-level column that is not nested; None where there is none."""
+    for index in range(metadata.num_columns):
+        if metadata.schema.column(index).path == name:
+            return index
+    return None
+
+
+def _text_bytes(metadata: pq.FileMetaData, row_group: int, column: int | None) -> int:
+    group = metadata.row_group(row_group)
+    return int(group.total_byte_size if column is None else group.column(column).total_uncompressed_size)
+
+
+def _iter_text_arrays(
+    parquet: pq.ParquetFile, manifest: Manifest, file_index: int, row_group: int, batch_rows: int
+) -> Iterator[pa.Array]:
+    batches = parquet.iter_batches(
+        batch_size=batch_rows, row_groups=[row_group], columns=[manifest.text_column], use_threads=False
+    )
+    try:
+        for batch in batches:
+            yield batch.column(batch.schema.get_field_index(manifest.text_column))
+    except (pa.ArrowException, OSError, KeyError, IndexError) as error:
+        raise _corrupt(manifest, file_index) from error
+
+
+def _read_rows(
+    folder: Path, manifest: Manifest, file_index: int, rows: np.ndarray, columns: Sequence[str] | None
+) -> pa.Table:
+    """Rows of one file, by sorted position in it."""
+    pieces: list[pa.Table] = []
+    with _open_file(folder, manifest, file_index) as parquet:
+        names = None if columns is None else sorted({manifest.text_column, *columns} & set(parquet.schema_arrow.names))
+        starts = _footer(folder, manifest, file_index).starts
+        bounds = np.searchsorted(rows, starts)
+        for row_group in np.flatnonzero(bounds[:-1] < bounds[1:]).tolist():
+            wanted = rows[bounds[row_group] : bounds[row_group + 1]] - starts[row_group]
+            pieces.extend(_read_group_rows(parquet, manifest, file_index, row_group, wanted, names))
+    return pa.concat_tables(pieces)
+
+
+def _read_group_rows(
+    parquet: pq.ParquetFile,
+    manifest: Manifest,
+    file_index: int,
+    row_group: int,
+    rows: np.ndarray,
+    names: list[str] | None,
+) -> Iterator[pa.Table]:
+    """Rows of one row group, by sorted position in it; decoding ends with the last of them."""
+    first = 0
+    try:
+        for batch in parquet.iter_batches(
+            batch_size=_SCATTERED_BATCH_ROWS, row_groups=[row_group], columns=names, use_threads=False
+        ):
+            start, end = np.searchsorted(rows, [first, first + batch.num_rows])
+            if start < end:
+                yield _with_valid_text(pa.Table.from_batches([batch.take(pa.array(rows[start:end] - first))]))
+            first += batch.num_rows
+            if end == len(rows):
+                return
+    except (pa.ArrowException, OSError) as error:
+        raise _corrupt(manifest, file_index) from error
+
+
+def _with_valid_text(table: pa.Table) -> pa.Table:
+    """The table with every top-level text column as plain valid strings."""
+    for index, field in enumerate(table.schema):
+        if is_string_type(field.type):
+            repaired, _ = as_text(pc.cast(table.column(index), field.type).combine_chunks())
+            table = table.set_column(index, field.with_type(repaired.type), repaired)
+    return table
+
+
+def _select(table: pa.Table, columns: Sequence[str], folder: Path, manifest: Manifest) -> pa.Table:
+    known: dict[str, pa.Field] = {}
+    if set(columns) - set(table.column_names):
+        for file_index in range(len(manifest.files)):
+            schema = _footer(folder, manifest, file_index).metadata.schema.to_arrow_schema()
+            known |= {field.name: field for field in schema if field.name not in known}
+    for name in columns:
+        if name not in table.column_names and name in known:
+            table = table.append_column(known[name], pa.nulls(len(table), known[name].type))
+        elif name not in table.column_names:
+            raise MistudioError(
+                ErrorCode.INVALID_QUERY,
+                f"Dataset {manifest.dataset_id} has no column {name!r}.",
+                f"Its columns are {', '.join(repr(name) for name in known)}.",
+            )
+    return table.select(list(columns))
+
+
+def _empty_table(folder: Path, manifest: Manifest, columns: Sequence[str] | None) -> pa.Table:
+    if not manifest.files:
+        return pa.table({manifest.text_column: pa.array([], pa.string())})
+    table = _footer(folder, manifest, 0).metadata.schema.to_arrow_schema().empty_table()
+    return table if columns is None else _select(table, columns, folder, manifest)
