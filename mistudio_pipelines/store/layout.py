@@ -98,15 +98,20 @@ class DataStore:
         """The dataset's statistics."""
         return self.metadata_root / f"{check_dataset_id(dataset_id)}_stats.json"
 
+    @property
+    def presets_root(self) -> Path:
+        """Folder of the saved tokenization presets."""
+        return self.metadata_root / "presets"
+
     def preset(self, name: str) -> Path:
         """A saved tokenization preset."""
-        return self.metadata_root / "presets" / f"{check_preset_name(name)}.json"
+        return self.presets_root / f"{check_preset_name(name)}.json"
 
     @property
     def audit(self) -> Path:
         """The audit trail, one JSON object a line."""
         return self.metadata_root / "audit.jsonl"
 
-    def lock(self, dataset_id: str) -> Path:
-        """The lock file of a dataset."""
-        return self.locks_root / f"{check_dataset_id(dataset_id)}.lock"
+    def lock(self, dataset_id: str, part: str) -> Path:
+        """The lock file of one part of a dataset: `raw`, `index`, or the name of a tokenization after `tokenized.`."""
+        return self.locks_root / f"{check_dataset_id(dataset_id)}.{part}.lock"

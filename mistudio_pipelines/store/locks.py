@@ -1,4 +1,8 @@
-"""One writer per dataset: a file lock that dies with the process that holds it."""
+"""One writer per part of a dataset: file locks that die with the process that holds them.
+
+The parts are the raw files, the index with the statistics, and each tokenization: they may be written at the same
+time by different runs, but each by one run only.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +12,36 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
+from mistudio_pipelines.store.ids import check_preset_name
 from mistudio_pipelines.store.layout import DataStore
 
 
+RAW_PART = "raw"
+INDEX_PART = "index"
+
+
+def tokenized_part(preset: str) -> str:
+    """The part that a tokenization is."""
+    return f"tokenized.{check_preset_name(preset)}"
+
+
 @contextmanager
-def dataset_lock(store: DataStore, dataset_id: str, purpose: str, *, wait_seconds: float = 0.0) -> Iterator[None]:
-    """Hold the right to write a dataset's files.
+def dataset_lock(
+    store: DataStore, dataset_id: str, part: str, purpose: str, *, wait_seconds: float = 0.0
+) -> Iterator[None]:
+    """Hold the right to write one part of a dataset.
 
     Args:
         store: The data folder.
         dataset_id: Id of the dataset.
+        part: `raw`, `index`, or `tokenized_part(preset)`.
         purpose: What it is held for, as others are told, for example `downloading`.
         wait_seconds: How long to wait for another holder.
 
     Raises:
         MistudioError: `busy` where another process holds it longer than that; names what it is doing.
     """
-    path = store.lock(dataset_id)
+    path = store.lock(dataset_id, part)
     path.parent.mkdir(parents=True, exist_ok=True)
     holder = path.with_suffix(".holder")
     lock = FileLock(path)

@@ -120,3 +120,14 @@ def list_record_ids(store: DataStore) -> list[str]:
     if not store.metadata_root.is_dir():
         return []
     return [path.stem for path in store.metadata_root.glob("ds_*.json") if not path.stem.endswith("_stats")]
+
+
+def read_all_records(store: DataStore) -> list[DatasetRecord]:
+    """The records of all datasets, newest first; damaged ones and those deleted meanwhile are left out."""
+    records = []
+    for dataset_id in list_record_ids(store):
+        try:
+            records.append(read_record(store, dataset_id))
+        except MistudioError:
+            continue
+    return sorted(records, key=lambda record: (record.created_at, record.id), reverse=True)
