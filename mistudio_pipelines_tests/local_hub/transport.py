@@ -1,6 +1,6 @@
 """How answers of the local Hub go over the wire: keep-alive connections, ranges, speed, and broken bodies.
 
-What belongs here: HTTP/1.1 on threads. What does not: what the answers say (`hub_protocol.py`).
+What belongs here: HTTP/1.1 on threads. What does not: what the answers say (`protocol.py`).
 """
 
 from __future__ import annotations
@@ -8,19 +8,23 @@ from __future__ import annotations
 import os
 import re
 import socket
+import socketserver
+import sys
 import threading
 import time
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from mistudio_pipelines_tests.hub_faults import BodyFaults, Exchange, Faults, Origin, RequestLog
-from mistudio_pipelines_tests.hub_protocol import Answer, Question
-from mistudio_pipelines_tests.hub_repositories import Blob
+from mistudio_pipelines_tests.local_hub.faults import BodyFaults, Faults
+from mistudio_pipelines_tests.local_hub.messages import Answer, Question
+from mistudio_pipelines_tests.local_hub.repositories import BLOCK, Blob
+from mistudio_pipelines_tests.local_hub.requests import Exchange, Origin, RequestLog
 
-BLOCK = 1 << 20
 SENDFILE_BLOCK = 8 << 20
+TAIL = 64 << 10
+"""The end of a body is handed over in one piece that fits a socket's buffer: see `Exchange.finish`."""
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.IGNORECASE)
 
 
@@ -51,9 +55,21 @@ def requested_span(header: str | None, size: int) -> Span | bool | None:
     return Span(start, end - start + 1) if start < size else False
 
 
-class OriginServer(ThreadingHTTPServer):
-    """One origin (host and port) of the Hub, with a thread for each connection."""
+def block_ends(length: int, size: int, stops: frozenset[int]) -> Iterator[int]:
+    """Where the blocks of a body end: after `size` bytes at most, and at each of the stops."""
+    at = 0
+    while at < length:
+        at = min(at + size, length, *(stop for stop in stops if stop > at))
+        yield at
 
+
+class OriginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """One origin (host and port) of the Hub, with a thread for each connection.
+
+    Not `http.server.HTTPServer`, which looks its own name up in the DNS when it starts.
+    """
+
+    allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
@@ -72,6 +88,7 @@ class OriginServer(ThreadingHTTPServer):
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__(address, _Handler)
+        self.port: int = self.server_address[1]
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name=f"hub-{name}", daemon=True)
         self._thread.start()
 
@@ -101,8 +118,6 @@ class OriginServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that went away are no news; anything else is a mistake of this server and shown."""
-        import sys
-
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -125,9 +140,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(exchange, path)
         except _ConnectionCut:
             self.close_connection = True
+            exchange.finish()
             self.connection.shutdown(socket.SHUT_WR)
         finally:
-            exchange.time_ended = time.monotonic()
+            exchange.finish()
             if self.server.on_request is not None:
                 self.server.on_request(exchange)
 
@@ -135,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_GET
 
     def _answer(self, exchange: Exchange, path: str) -> None:
-        body = self.rfile.read(int(exchange.headers.get("content-length") or 0))
+        body = self.rfile.read(int(exchange.headers.get("content-length", "0")))
         refusal = self.server.faults.take_refusal(exchange.method, exchange.origin, exchange.path)
         if refusal is not None:
             if refusal.status == 0:
@@ -154,9 +170,11 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(span.length))
-        self.end_headers()
         if exchange.method == "HEAD" or not span.length:
+            exchange.finish()
+            self.end_headers()
             return
+        self.end_headers()
         succeeded = answer.status in (200, 206)
         faults = self.server.faults.take_body_faults(exchange.path) if succeeded else BodyFaults()
         _BodySender(self.connection, exchange, self.server.stopping).send(answer.body, span, faults)
@@ -210,38 +228,35 @@ class _BodySender:
             self._send_blocks(read, span.length, faults)
 
     def _send_file(self, file: int, span: Span) -> None:
-        sent = 0
+        """The fast way: the kernel copies from the file to the socket."""
+        sent, head = 0, max(0, span.length - TAIL)
         while sent < span.length:
-            count = os.sendfile(
-                self._connection.fileno(), file, span.start + sent, min(SENDFILE_BLOCK, span.length - sent)
-            )
+            end = span.length if sent >= head else head
+            if end == span.length:
+                self._exchange.finish(span.length)
+            count = os.sendfile(self._connection.fileno(), file, span.start + sent, min(SENDFILE_BLOCK, end - sent))
             if count == 0:
                 raise _ConnectionCut  # the file on disk became shorter
             sent += count
-            self._exchange.bytes_sent += count
+            self._exchange.bytes_sent = max(self._exchange.bytes_sent, sent)
 
     def _send_blocks(self, read: Callable[[int, int], bytes | memoryview], length: int, faults: BodyFaults) -> None:
-        sent, began = 0, time.monotonic()
-        rate = faults.bytes_per_second
-        block_size = BLOCK if rate is None else max(1, min(64 << 10, int(rate / 20)))
-        stops = sorted({at for at in (faults.cut_after, faults.stall_after) if at is not None and at < length})
-        while sent < length:
-            if self._stopping.is_set():
-                raise _ConnectionCut
+        sent, began, rate = 0, time.monotonic(), faults.bytes_per_second
+        size = BLOCK if rate is None else max(1, min(TAIL, int(rate / 20)))
+        stops = frozenset(at for at in (faults.cut_after, faults.stall_after, length - TAIL) if at is not None)
+        for end in block_ends(length, size, stops):
             if sent == faults.stall_after:
                 self._stopping.wait(faults.stall_seconds)
-            if sent == faults.cut_after:
+            block = read(sent, end - sent)
+            if self._stopping.is_set() or sent == faults.cut_after or not block:
                 raise _ConnectionCut
-            next_stop = next((at for at in stops if at > sent), length)
-            block = read(sent, min(block_size, next_stop - sent))
-            if not block:
-                raise _ConnectionCut
-            if faults.corrupt and sent <= length // 2 < sent + len(block):
+            if faults.corrupt and sent <= length // 2 < end:
                 changed = bytearray(block)
                 changed[length // 2 - sent] ^= 0xFF
                 block = memoryview(changed)
+            if end == length:
+                self._exchange.finish(length)
             self._connection.sendall(block)
-            sent += len(block)
-            self._exchange.bytes_sent += len(block)
-            if rate is not None:
+            sent = self._exchange.bytes_sent = end
+            if rate is not None and end < length:
                 self._stopping.wait(max(0.0, began + sent / rate - time.monotonic()))

@@ -1,30 +1,18 @@
-"""What goes wrong at the local Hub on purpose, and the record of every request.
+"""What goes wrong at the local Hub on purpose.
 
-What belongs here: the list of faults that tests set, and the log of requests with its questions. What does not:
-how a fault is carried out on the wire (`hub_transport.py`).
-
-Patterns are shell patterns over the decoded path of a request without its query, matched at its end: `*.parquet`,
-`data/train-*.parquet`, `/api/datasets/user/name/*` all work. The second origin repeats the file's path in its own
-addresses, so that one pattern holds for both.
+What belongs here: the list of faults that tests set, and which of them a request gets. What does not: how a fault is
+carried out on the wire (`transport.py`). `requests.matches` says what a path pattern is.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from mistudio_pipelines_tests.hub_repositories import Blob, Content
-
-Origin = Literal["hub", "cdn"]
-
-
-def matches(path: str, pattern: str) -> bool:
-    """Whether a request's decoded path ends with what the shell pattern describes."""
-    return fnmatchcase(path, f"*{pattern}")
+from mistudio_pipelines_tests.local_hub.repositories import Blob, Content
+from mistudio_pipelines_tests.local_hub.requests import Origin, matches
 
 
 class Refusal(NamedTuple):
@@ -146,6 +134,11 @@ class Faults:
                         self._use(fault)
         return taken
 
+    @property
+    def has_swaps(self) -> bool:
+        """Whether any content is swapped: a quick answer for the usual case."""
+        return any(isinstance(fault.what, Blob) for fault in list(self._faults))
+
     def swapped(self, path: str) -> Blob | None:
         """The bytes that have replaced a file's, if any."""
         with self._lock:
@@ -157,97 +150,3 @@ class Faults:
             fault.times -= 1
             if fault.times <= 0:
                 self._faults.remove(fault)
-
-
-class Request(NamedTuple):
-    """One request as the Hub saw it.
-
-    Attributes:
-        method: GET, HEAD or POST.
-        origin: `hub`, or `cdn` for the second origin.
-        path: Decoded path without the query.
-        headers: The client's headers, names in lower case.
-        status: The answer's status; 0 where there was none (yet).
-        bytes_sent: Bytes of the answer's body so far.
-        range: The Range header, or None.
-        time_started: Monotonic seconds.
-        time_ended: Monotonic seconds, or None while it is going on.
-        query: The query as it came.
-    """
-
-    method: str
-    origin: Origin
-    path: str
-    headers: dict[str, str]
-    status: int
-    bytes_sent: int
-    range: str | None
-    time_started: float
-    time_ended: float | None
-    query: str
-
-
-@dataclass
-class Exchange:
-    """A request that is being answered; the transport keeps it up to date."""
-
-    method: str
-    origin: Origin
-    path: str
-    query: str
-    headers: dict[str, str]
-    status: int = 0
-    bytes_sent: int = 0
-    time_started: float = field(default_factory=time.monotonic)
-    time_ended: float | None = None
-
-    def snapshot(self) -> Request:
-        """The request as it is now."""
-        return Request(
-            self.method,
-            self.origin,
-            self.path,
-            self.headers,
-            self.status,
-            self.bytes_sent,
-            self.headers.get("range"),
-            self.time_started,
-            self.time_ended,
-            self.query,
-        )
-
-
-class RequestLog:
-    """Every request, in the order in which they began."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._exchanges: list[Exchange] = []
-
-    def add(self, exchange: Exchange) -> None:
-        """Take in a request that has begun."""
-        with self._lock:
-            self._exchanges.append(exchange)
-
-    def clear(self) -> None:
-        """Forget all requests."""
-        with self._lock:
-            self._exchanges.clear()
-
-    def snapshot(self, path_pattern: str = "*") -> list[Request]:
-        """The requests whose path fits the pattern, also those still going on."""
-        with self._lock:
-            return [exchange.snapshot() for exchange in self._exchanges if matches(exchange.path, path_pattern)]
-
-    def largest_number_at_once(self, path_pattern: str) -> int:
-        """How many of the fitting requests were going on at the same time at most."""
-        changes: list[tuple[float, int]] = []
-        for request in self.snapshot(path_pattern):
-            changes.append((request.time_started, 1))
-            if request.time_ended is not None:
-                changes.append((request.time_ended, -1))
-        at_once = largest = 0
-        for _, change in sorted(changes):
-            at_once += change
-            largest = max(largest, at_once)
-        return largest

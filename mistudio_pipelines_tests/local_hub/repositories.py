@@ -1,23 +1,21 @@
 """What the local Hub holds: blobs with their hashes, commits, references, repositories.
 
-What belongs here: the content and its identities (git and LFS object ids, commits, branches), and reading a folder
-of repositories. What does not: anything of HTTP (`hub_protocol.py`, `hub_transport.py`).
+What belongs here: the content and its identities (git and LFS object ids, commits, branches). What does not: finding
+repositories in a folder (`folder.py`), and anything of HTTP (`protocol.py`, `transport.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Literal
-from urllib.parse import unquote
+from typing import Literal, NamedTuple
 
 Kind = Literal["dataset", "model"]
-KINDS: tuple[Kind, ...] = ("dataset", "model")
 Content = bytes | str | Path
 
 BLOCK = 1 << 20
@@ -68,23 +66,18 @@ class Blob:
                 git_hash.update(block)
         return cls(path, size, sha256_hash.hexdigest(), git_hash.hexdigest())
 
-    def open(self) -> BinaryIO | None:
-        """The file on disk, or None where the bytes are in memory."""
-        return self.source.open("rb") if isinstance(self.source, Path) else None
-
     @cached_property
     def lfs_pointer(self) -> bytes:
         """The text that git stores in place of an LFS file."""
         return f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {self.size}\n".encode()
 
 
-@dataclass(frozen=True)
-class CommitHeader:
-    """Who, when and what of a commit."""
+class CommitHeader(NamedTuple):
+    """What a commit says of itself; the date comes first, so that the newest of several is the largest."""
 
+    date: str
     id: str
     title: str
-    date: str
     parent: str | None
 
 
@@ -96,23 +89,63 @@ class Entry:
     lfs: bool
     last_commit: CommitHeader
 
-    @property
+    @cached_property
     def oid(self) -> str:
         """The git object id: of the pointer where the file is in LFS."""
         return git_object_id("blob", self.blob.lfs_pointer) if self.lfs else self.blob.git_sha1
 
 
 @dataclass(frozen=True)
+class Folder:
+    """A folder at one commit: its git tree id, and the commit that last changed something in it."""
+
+    oid: str
+    last_commit: CommitHeader
+
+
+@dataclass(frozen=True)
 class Commit:
-    """A commit with all the files it holds."""
+    """A commit with all the files it holds, by path and in the order of their paths."""
 
     header: CommitHeader
     files: Mapping[str, Entry]
 
+    @cached_property
+    def folders(self) -> Mapping[str, Folder]:
+        """Every folder, also the root (the empty path)."""
+        children: dict[str, dict[str, tuple[bytes, str, CommitHeader]]] = {"": {}}
+        for path, entry in self.files.items():
+            parent, _, name = path.rpartition("/")
+            children.setdefault(parent, {})[name] = (b"100644 ", entry.oid, entry.last_commit)
+            while parent:
+                parent = parent.rpartition("/")[0]
+                children.setdefault(parent, {})
+        folders: dict[str, Folder] = {}
+        for path in sorted(children, key=lambda each: each.count("/") + bool(each), reverse=True):
+            inside = children[path]
+            folder = Folder(_tree_id(inside), max((child[2] for child in inside.values()), default=self.header))
+            folders[path] = folder
+            parent, _, name = path.rpartition("/")
+            if path:
+                children[parent][f"{name}/"] = (b"40000 ", folder.oid, folder.last_commit)
+        return folders
+
+
+def _tree_id(children: Mapping[str, tuple[bytes, str, CommitHeader]]) -> str:
+    """The id of git's tree object: `mode name NUL id` of each child, sorted as if folders ended with a slash."""
+    lines = (
+        mode + name.rstrip("/").encode() + b"\0" + bytes.fromhex(oid)
+        for name, (mode, oid, _) in sorted(children.items(), key=lambda child: child[0].encode())
+    )
+    return git_object_id("tree", b"".join(lines))
+
 
 @dataclass
 class Repository:
-    """A dataset or model repository: references to commits, and who may read it."""
+    """A dataset or model repository: references to commits, and who may read it.
+
+    References, tags and commits are replaced, never changed in place, so that readers need no lock.
+    """
 
     kind: Kind
     id: str
@@ -120,9 +153,9 @@ class Repository:
     gated: bool | Literal["auto", "manual"]
     lfs_threshold: int
     lfs_suffixes: tuple[str, ...]
-    references: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    commits: dict[str, Commit] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    commits: Mapping[str, Commit] = field(default_factory=dict)
 
     def find(self, revision: str) -> Commit | None:
         """The commit that a branch, tag, full reference or commit id names."""
@@ -136,25 +169,30 @@ class Repository:
             yield current
             current = self.commits.get(current.header.parent or "")
 
-    def commit(self, files: Mapping[str, Content | None], branch: str, title: str, *, orphan: bool) -> str:
-        """Put a new commit on a branch and return its id; None deletes a file."""
+    def commit(self, blobs: Mapping[str, Blob | None], branch: str, title: str, *, orphan: bool) -> str:
+        """Put a new commit on a branch and return its id.
+
+        Args:
+            blobs: Changed files; None deletes one.
+            branch: The branch; made where there is none of that name.
+            title: First line of the message.
+            orphan: Whether the commit begins a new history, with these files alone.
+        """
         tip = None if orphan else self.find(branch)
-        kept = dict(tip.files) if tip else {}
-        blobs = {path: None if content is None else Blob.of(content) for path, content in files.items()}
         parent = tip.header.id if tip else None
         identity = [self.kind, self.id, branch, parent or "", title]
         identity += [f"{path}\0{blob.sha256 if blob else ''}" for path, blob in sorted(blobs.items())]
         commit_id = hashlib.sha1("\n".join(identity).encode(), usedforsecurity=False).hexdigest()
-        date = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        header = CommitHeader(commit_id, title, date, parent)
+        header = CommitHeader(datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z", commit_id, title, parent)
+        files = dict(tip.files) if tip else {}
         for path, blob in blobs.items():
             if blob is None:
-                kept.pop(path, None)
+                files.pop(path, None)
             else:
                 lfs = blob.size >= self.lfs_threshold or path.endswith(self.lfs_suffixes)
-                kept[path] = Entry(blob, lfs, header)
-        self.commits[commit_id] = Commit(header, dict(sorted(kept.items())))
-        self.references[branch] = commit_id
+                files[path] = Entry(blob, lfs, header)
+        self.commits = {**self.commits, commit_id: Commit(header, dict(sorted(files.items())))}
+        self.references = {**self.references, branch: commit_id}
         return commit_id
 
 
@@ -167,17 +205,18 @@ class Repositories:
         self._moved: dict[tuple[Kind, str], str] = {}
 
     def add(self, repository: Repository, files: Mapping[str, Content], branch: str) -> str:
-        """Add a repository, or a further branch of one that exists, and return the commit."""
+        """Add a repository, or a further branch of one that exists, and return the commit's id."""
+        blobs = {path: Blob.of(content) for path, content in files.items()}
         with self._lock:
             stored = self._repositories.setdefault((repository.kind, repository.id), repository)
-            return stored.commit(files, branch, f"Add {len(files)} files", orphan=True)
+            return stored.commit(blobs, branch, f"Add {len(files)} files", orphan=True)
 
     def commit(self, kind: Kind, repository_id: str, files: Mapping[str, Content | None], branch: str) -> str:
         """Put a new commit on a branch; commits before it stay readable."""
+        blobs = {path: None if content is None else Blob.of(content) for path, content in files.items()}
+        title = f"Change {', '.join(sorted(files)[:3])}"
         with self._lock:
-            repository = self._repositories[kind, repository_id]
-            title = f"Change {', '.join(sorted(files)[:3])}"
-            return repository.commit(files, branch, title, orphan=False)
+            return self._repositories[kind, repository_id].commit(blobs, branch, title, orphan=False)
 
     def tag(self, kind: Kind, repository_id: str, name: str, revision: str) -> None:
         """Give a commit a tag."""
@@ -186,7 +225,7 @@ class Repositories:
             commit = repository.find(revision)
             if commit is None:
                 raise KeyError(revision)
-            repository.tags[name] = commit.header.id
+            repository.tags = {**repository.tags, name: commit.header.id}
 
     def remove(self, kind: Kind, repository_id: str) -> None:
         """Take a repository off the Hub."""
@@ -214,40 +253,3 @@ class Repositories:
     def __iter__(self) -> Iterator[Repository]:
         with self._lock:
             return iter(list(self._repositories.values()))
-
-
-@dataclass(frozen=True)
-class FolderRepository:
-    """A repository, or one more branch of it, found in a folder."""
-
-    kind: Kind
-    id: str
-    revision: str
-    files: dict[str, Path]
-
-
-def read_folder(folder: Path) -> Iterable[FolderRepository]:
-    """Find repositories under `folder`.
-
-    Layout: `datasets/NAMESPACE/NAME/<files>` and `models/NAMESPACE/NAME/<files>`; a folder `NAME@REVISION` holds a
-    further branch (percent-encoded where it has a slash: `NAME@refs%2Fconvert%2Fparquet`). A folder directly under
-    `datasets` or `models` that itself has files is a repository without a namespace.
-    """
-    for kind in KINDS:
-        for first in _folders(folder / f"{kind}s"):
-            for root in [first] if _has_files(first) else _folders(first):
-                name, _, revision = root.relative_to(folder / f"{kind}s").as_posix().partition("@")
-                files = {
-                    path.relative_to(root).as_posix(): path
-                    for path in sorted(root.rglob("*"))
-                    if path.is_file() and ".git" not in path.parts and ".cache" not in path.parts
-                }
-                yield FolderRepository(kind, name, unquote(revision) or MAIN, files)
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-
-
-def _has_files(folder: Path) -> bool:
-    return any(path.is_file() and not path.name.startswith(".") for path in folder.iterdir())
