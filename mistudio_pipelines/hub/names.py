@@ -1,0 +1,29 @@
+"""Local names for remote files: made here, never taken from outside.
+
+What does not belong here: folders (`store/layout.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+_HASH_CHARACTERS = 24
+_LONGEST_TAIL = 100
+
+
+def local_name(path: str, content: str) -> str:
+    """A safe file name for a remote file: the same for the same content and tail, different for different content.
+
+    Only `[A-Za-z0-9._-]`, at most 125 characters, never hidden and never special on any system, because it begins with
+    a hash. The suffixes are kept: they say what the format is.
+
+    Args:
+        path: Path in the repository; may be anything.
+        content: What identifies the content, for example its hash.
+    """
+    identity = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_CHARACTERS]
+    tail = re.split(r"[/\\]", path)[-1]
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", tail)
+    safe = re.sub(r"\.{2,}", ".", safe)[-_LONGEST_TAIL:].strip("._")
+    return f"{identity}-{safe or 'file'}"
