@@ -294,6 +294,8 @@ def choose_splits(
     return tuple(name for name in names if name in wanted)
 
 
+_NUMBERED = re.compile(r"/\d{4,}\.parquet\Z")
+_OTHER_FILES_OF_CONVERSIONS = frozenset({".gitattributes", "README.md"})
 _CONVERTED = re.compile(r"(?P<config>[^/]+)/(?:partial-)?(?P<split>[^/]+)/[^/]+\.parquet")
 
 
@@ -316,3 +318,9 @@ def conversion_layout(paths: Iterable[str]) -> dict[str, dict[str, tuple[str, ..
         }
         for config, splits in found.items()
     }
+
+
+def is_conversion(paths: Iterable[str]) -> bool:
+    """Whether a commit is one of the branch `refs/convert/parquet`, by its files: nothing but numbered Parquet."""
+    others = [path for path in paths if path not in _OTHER_FILES_OF_CONVERSIONS]
+    return bool(others) and all(_CONVERTED.fullmatch(path) and _NUMBERED.search(path) for path in others)

@@ -108,9 +108,10 @@ def fetch_file(transfer: Transfer, remote: RemoteFile, target: Path) -> str:
                 if part.size < remote.size:
                     transfer.wait_for_turn()
                     _continue(transfer, part)
-                if part.is_intact():
-                    return part.finish()
-                raise _Corrupt
+                sha256 = part.finish()
+                if sha256 is None:
+                    raise _Corrupt
+                return sha256
             except _Corrupt:
                 corrupt += 1
                 part.restart()

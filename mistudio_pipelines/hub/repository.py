@@ -167,7 +167,7 @@ def plan_repository(
         repository: Id of the dataset repository.
         config: Its config; None for the default or only one.
         splits: Its splits; None for all.
-        revision: Branch, tag or commit; None for the default branch.
+        revision: Branch, tag or commit, also a commit of the Hub's conversion; None for the default branch.
         text_column: The column that holds the text; None to find it.
 
     Raises:
@@ -237,7 +237,8 @@ def _open(client: HubClient, repository: str, revision: str | None) -> _Source:
     readme = _small_text(client, name, commit, tree.get(_CARD))
     standalone = _small_text(client, name, commit, tree.get(_STANDALONE_YAML))
     card = configs.parse_card(name, readme, standalone)
-    return _Source(name, commit, information, tree, card, is_conversion=revision == CONVERT_BRANCH)
+    is_conversion = revision == CONVERT_BRANCH or (revision == commit and configs.is_conversion(tree))
+    return _Source(name, commit, information, tree, card, is_conversion)
 
 
 def _small_text(client: HubClient, repository: str, commit: str, file: TreeFile | None) -> str:

@@ -20,6 +20,7 @@ from mistudio_pipelines.hub.client import HubClient, origin
 from mistudio_pipelines.hub.refusals import Request
 
 _MOST_PAGES = 5_000
+_LONGEST_PATH = 4096
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 
@@ -58,7 +59,7 @@ def list_tree(client: HubClient, repository: str, commit: str) -> dict[str, Tree
             return files
         page, headers = client.get_json(url, request)
         for entry in page:
-            if entry.get("type") == "file":
+            if entry.get("type") == "file" and _is_plain_path(entry.get("path")):
                 found = RepoFile(**entry)  # type: ignore[no-untyped-call]  # its own parser of this answer
                 files[found.path] = _tree_file(found)
         following = _next_page(headers.get("link", ""))
@@ -71,6 +72,13 @@ def list_tree(client: HubClient, repository: str, commit: str) -> dict[str, Tree
         "Try again later; if it stays so, the repository is too large for this.",
         transient=True,
     )
+
+
+def _is_plain_path(path: Any) -> bool:
+    """Whether git could hold this path; a list with others is not worth an error, they are no data files."""
+    if not isinstance(path, str) or not 0 < len(path) <= _LONGEST_PATH or "\0" in path:
+        return False
+    return not {"", ".", ".."} & set(path.split("/"))
 
 
 def _tree_file(found: Any) -> TreeFile:
@@ -150,20 +158,15 @@ def names_as_file_system(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _make_listing(paths: Iterable[str]) -> _Listing:
-    root = {"name": "", "size": 0, "type": "directory"}
-    listing = _Listing(entries={"": root}, folders={"": []})
-
-    def add(path: str, kind: str) -> None:
-        if path in listing.entries:
-            return
-        parent = path.rpartition("/")[0]
-        add(parent, "directory")
-        entry = {"name": path, "size": 0, "type": kind}
-        listing.entries[path] = entry
-        listing.folders[parent].append(entry)
-        if kind == "directory":
-            listing.folders[path] = []
-
+    listing = _Listing(entries={"": {"name": "", "size": 0, "type": "directory"}}, folders={"": []})
     for path in paths:
-        add(path, "file")
+        missing = [path]
+        while (parent := missing[-1].rpartition("/")[0]) not in listing.entries:
+            missing.append(parent)
+        for name in reversed(missing):
+            entry = {"name": name, "size": 0, "type": "file" if name == path else "directory"}
+            listing.entries[name] = entry
+            listing.folders[name.rpartition("/")[0]].append(entry)
+            if name != path:
+                listing.folders[name] = []
     return listing
