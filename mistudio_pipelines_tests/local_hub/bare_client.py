@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import pytest
+
 from mistudio_pipelines_tests.hub_server import HubServer
 
 
@@ -51,3 +53,10 @@ def resolve(hub: HubServer, path: str, revision: str = "main", repository_id: st
 def api(hub: HubServer, rest: str) -> str:
     """An address of the API about datasets."""
     return f"{hub.endpoint}/api/datasets/{rest}"
+
+
+def received_until_cut(url: str, **headers: str) -> bytes:
+    """What comes before a connection ends early; fails where it does not."""
+    with pytest.raises(http.client.IncompleteRead) as cut:
+        ask(url, **headers)
+    return cut.value.partial
