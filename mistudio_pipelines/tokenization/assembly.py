@@ -1,0 +1,358 @@
+"""Assembling one file of rows from the stream. Runs in a worker: a thread, a process, or another machine.
+
+What belongs here: the task, and writing the Parquet file with its map of sources. What does not: where rows begin
+and end (`laying_out.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mistudio_pipelines.errors import Stopped
+from mistudio_pipelines.store.atomic import fsync_file, write_bytes
+from mistudio_pipelines.tokenization.gathering import GatheredRows, RowFrame, SourcePieces, gather_rows, source_pieces
+from mistudio_pipelines.tokenization.pieces import PieceSpan, Stream, read_tables
+from mistudio_pipelines.tokenization.rows import NO_HEAD, ROW
+from mistudio_pipelines.tokenization.shuffling import shuffled
+from mistudio_pipelines.tokenization.statistics import count_ids
+
+# Tokens in a row group: a reader of one row decodes so many, a writer holds so many.
+_ROW_GROUP_TOKENS = 1 << 20
+ATTENTION_MASK = "attention_mask"
+
+
+@dataclass(frozen=True)
+class AssembleTask:
+    """One file of rows.
+
+    Attributes:
+        fingerprint: Of the plan.
+        split: Its split.
+        name: File name without folder, `{split}-0000i-of-0000n.parquet`.
+        first_row: Its first row, counted in the output of the split.
+        end_row: One after its last.
+        total_rows: Rows of the split.
+        shuffle_seed: Seed, or None.
+        rows_file: ROW records of the split, in document order.
+        pieces_folder: Where the pieces lie.
+        spans: The pieces of the split.
+        item_bytes: Bytes of a token in the pieces.
+        frame: What each row is built into.
+        ragged: True where rows differ in length.
+        with_mask: True to write an attention mask.
+        column: Name of the column of tokens.
+        dtype: Type of a token in the file.
+        vocabulary_size: Every id is below it.
+        keep_sources: Write the map of sources too.
+        folder: The folder that becomes the tokenization.
+        stop_file: Work ends as soon as this file exists.
+    """
+
+    fingerprint: str
+    split: str
+    name: str
+    first_row: int
+    end_row: int
+    total_rows: int
+    shuffle_seed: int | None
+    rows_file: Path
+    pieces_folder: Path
+    spans: tuple[PieceSpan, ...]
+    item_bytes: Literal[2, 4]
+    frame: RowFrame
+    ragged: bool
+    with_mask: bool
+    column: str
+    dtype: str
+    vocabulary_size: int
+    keep_sources: bool
+    folder: Path
+    stop_file: Path
+
+    @property
+    def path(self) -> Path:
+        """The file of rows."""
+        return self.folder / "data" / self.name
+
+    @property
+    def sources_path(self) -> Path:
+        """The map of sources."""
+        return self.folder / "sources" / self.name
+
+    @property
+    def counts_path(self) -> Path:
+        """How often each id is in the file."""
+        return self.folder / ".work" / f"{self.name}.npy"
+
+    @property
+    def report_path(self) -> Path:
+        """The report, written last."""
+        return self.folder / ".work" / f"{self.name}.json"
+
+
+class FileReport(BaseModel):
+    """What assembling one file gave.
+
+    Attributes:
+        fingerprint: Of the plan and the rows.
+        name: The file.
+        split: Its split.
+        rows: Its rows.
+        tokens: Tokens in it, counted in what was written; padding left out.
+        padded: Padding in it.
+        size: Its bytes.
+        sha256: Of its bytes.
+        sources_sha256: Of the map of sources, or None.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+    name: str
+    split: str
+    rows: int
+    tokens: int
+    padded: int
+    size: int
+    sha256: str
+    sources_sha256: str | None
+
+
+def assemble_file(task: AssembleTask) -> FileReport:
+    """Write one file of rows.
+
+    Raises:
+        Stopped: Where the stop file appeared.
+    """
+    rows, order = _rows_of(task)
+    stream = Stream(task.pieces_folder, task.spans, task.item_bytes)
+    buffer, local = load_rows(stream, rows, task.frame.width or task_width(rows))
+    counts = np.zeros(task.vocabulary_size, np.int64)
+    tokens = padded = 0
+    temporary = task.path.with_name(f".{task.name}.tmp")
+    schema = file_schema(task.column, task.dtype, None if task.ragged else task.frame.width, task.with_mask)
+    try:
+        with _open_writer(temporary, schema) as writer:
+            for chosen in _row_groups(order, rows):
+                if task.stop_file.exists():
+                    raise Stopped("Tokenization")
+                gathered = gather_rows(buffer, local[chosen], task.frame)
+                real = gathered.tokens if gathered.mask is None else gathered.tokens[gathered.mask]
+                counts += count_ids(real, task.vocabulary_size)
+                tokens += len(real)
+                padded += len(gathered.tokens) - len(real)
+                writer.write_table(_table(gathered, schema, task), row_group_size=max(1, len(chosen)))
+        temporary.replace(task.path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_file(task.path)
+    sources_sha256 = _write_sources(task, rows, order) if task.keep_sources else None
+    np.save(task.counts_path, counts)
+    report = FileReport(
+        fingerprint=task.fingerprint,
+        name=task.name,
+        split=task.split,
+        rows=len(rows),
+        tokens=tokens,
+        padded=padded,
+        size=task.path.stat().st_size,
+        sha256=hash_file(task.path),
+        sources_sha256=sources_sha256,
+    )
+    write_bytes(task.report_path, report.model_dump_json().encode())
+    return report
+
+
+def finished_file(task: AssembleTask) -> FileReport | None:
+    """The report of a file that an earlier run finished, after checking its bytes; None where it must be made."""
+    try:
+        report = FileReport.model_validate_json(task.report_path.read_bytes())
+        if report.fingerprint != task.fingerprint or report.sha256 != hash_file(task.path):
+            return None
+        if task.keep_sources and report.sources_sha256 != hash_file(task.sources_path):
+            return None
+        if len(np.load(task.counts_path)) != task.vocabulary_size:
+            return None
+    except (OSError, ValidationError, ValueError):
+        return None
+    return report
+
+
+def hash_file(path: Path) -> str:
+    """Sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def task_width(rows: np.ndarray) -> int:
+    """Tokens of the longest of some rows, at least 1."""
+    return max(1, int(rows["length"].max(initial=1)))
+
+
+def file_schema(column: str, dtype: str, width: int | None, with_mask: bool) -> pa.Schema:
+    """The schema of a file of rows: fixed-size lists where all rows are alike.
+
+    Args:
+        column: Name of the column of tokens.
+        dtype: Type of a token.
+        width: Tokens in a row, or None for rows of different length.
+        with_mask: True for a column of attention masks.
+    """
+
+    def list_of(item: pa.DataType) -> pa.DataType:
+        field = pa.field("element", item, nullable=False)
+        return pa.list_(field) if width is None else pa.list_(field, width)
+
+    fields = [pa.field(column, list_of(pa.type_for_alias(dtype)), nullable=False)]
+    if with_mask:
+        fields.append(pa.field(ATTENTION_MASK, list_of(pa.int8()), nullable=False))
+    return pa.schema(fields)
+
+
+def _rows_of(task: AssembleTask) -> tuple[np.ndarray, np.ndarray]:
+    """The ROW records of the file in stream order, and the order in which they are written."""
+    count = task.end_row - task.first_row
+    if task.shuffle_seed is None:
+        rows = np.fromfile(task.rows_file, ROW, count, offset=task.first_row * ROW.itemsize)
+        return rows, np.arange(count)
+    wanted = shuffled(task.shuffle_seed, task.total_rows, task.first_row, task.end_row)
+    # Reading in stream order is one pass over the disk, whatever the order of the output.
+    in_stream_order = np.argsort(wanted, kind="stable")
+    everything = np.memmap(task.rows_file, ROW, "r") if task.total_rows else np.zeros(0, ROW)
+    rows = np.array(everything[wanted[in_stream_order]])
+    order = np.empty(count, np.int64)
+    order[in_stream_order] = np.arange(count)
+    return rows, order
+
+
+def load_rows(stream: Stream, rows: np.ndarray, largest_gap: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read what rows take from the stream.
+
+    Args:
+        stream: The stream.
+        rows: ROW records in stream order.
+        largest_gap: Tokens between two rows that are rather read than skipped.
+
+    Returns:
+        A buffer, and the records with positions in it.
+    """
+    local = rows.copy()
+    if not len(rows):
+        return np.zeros(0, np.uint32), local
+    starts, ends = rows["start"], rows["start"] + rows["length"]
+    reached = np.maximum.accumulate(ends)
+    breaks = np.flatnonzero(starts[1:] > reached[:-1] + largest_gap) + 1
+    parts = []
+    filled = 0
+    for begin, end in zip([0, *breaks.tolist()], [*breaks.tolist(), len(rows)], strict=True):
+        first = int(starts[begin])
+        length = int(reached[end - 1]) - first
+        parts.append(stream.read(first, length))
+        local["start"][begin:end] += filled - first
+        filled += length
+    return parts[0] if len(parts) == 1 else np.concatenate(parts), local
+
+
+def _row_groups(order: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """The written order in parts of about `_ROW_GROUP_TOKENS`; at least one part, so that a file has its schema."""
+    size = max(1, _ROW_GROUP_TOKENS // task_width(rows))
+    for begin in range(0, max(1, len(order)), size):
+        yield order[begin : begin + size]
+
+
+def _open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # Splitting ids into their bytes puts the zeros of small ids beside each other: smaller and faster than plain.
+    columns = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in schema.names if name != ATTENTION_MASK}
+    masks = {f"{name}.list.element": "PLAIN" for name in schema.names if name == ATTENTION_MASK}
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=False,
+        write_statistics=False,
+        column_encoding={**columns, **masks},
+    )
+
+
+def _table(gathered: GatheredRows, schema: pa.Schema, task: AssembleTask) -> pa.Table:
+    arrays = [_list_array(gathered.tokens, gathered.bounds, schema.field(task.column).type)]
+    if task.with_mask:
+        mask = np.ones(len(gathered.tokens), np.int8) if gathered.mask is None else gathered.mask.astype(np.int8)
+        arrays.append(_list_array(mask, gathered.bounds, schema.field(ATTENTION_MASK).type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _list_array(values: np.ndarray, bounds: np.ndarray, kind: pa.DataType) -> pa.Array:
+    flat = pa.array(values.astype(kind.value_type.to_pandas_dtype(), copy=False))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(flat, type=kind)
+    return pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), flat, type=kind)
+
+
+def _write_sources(task: AssembleTask, rows: np.ndarray, order: np.ndarray) -> str:
+    """Write which document each stretch of each row came from, sorted by row; returns the file's sha256."""
+    written_at = np.empty(len(order), np.int64)
+    written_at[order] = np.arange(len(order))
+    traced = [_trace(task, rows, number) for number in range(len(task.spans))]
+    found = [part for part in traced if part is not None]
+
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([np.zeros(0, np.int64), *(getattr(part, name) for part in found)])
+
+    row = written_at[column("row")] if found else np.zeros(0, np.int64)
+    by_row = np.lexsort((column("position"), row))
+    names = ("position", "length", "sample", "offset")
+    types = (pa.int32(), pa.int32(), pa.int64(), pa.int64())
+    table = pa.table(
+        {
+            "row": pa.array(row[by_row].astype(np.int32)),
+            **{name: pa.array(column(name)[by_row]).cast(kind) for name, kind in zip(names, types, strict=True)},
+        }
+    )
+    temporary = task.sources_path.with_name(f".{task.name}.tmp")
+    try:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            use_dictionary=False,
+            column_encoding=dict.fromkeys(table.column_names, "DELTA_BINARY_PACKED"),
+            row_group_size=1 << 16,
+            write_statistics=["row"],
+        )
+        temporary.replace(task.sources_path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_file(task.sources_path)
+    return hash_file(task.sources_path)
+
+
+def _trace(task: AssembleTask, rows: np.ndarray, number: int) -> SourcePieces | None:
+    """Sources of all rows in one piece of the split."""
+    span = task.spans[number]
+    if not span.length:
+        return None
+    starts, ends = rows["start"], rows["start"] + rows["length"]
+    touching = np.flatnonzero((starts < span.base + span.length) & (ends > span.base))
+    if not len(touching):
+        return None
+    tables = read_tables(task.pieces_folder, span.shard)
+    document_ends = np.append(tables.starts[1:], span.length) + span.base
+    chosen = rows[touching]
+    lead = len(task.frame.prefix) + (chosen["head"] != NO_HEAD)
+    if task.frame.pad_side == "left" and task.frame.width is not None:
+        lead = task.frame.width - len(task.frame.suffix) - chosen["length"]
+    traced = source_pieces(
+        chosen, tables.samples, tables.token_starts + span.base, document_ends, lead.astype(np.int64)
+    )
+    return SourcePieces(touching[traced.row], traced.position, traced.length, traced.sample, traced.offset)

@@ -1,0 +1,140 @@
+"""The proof that an engine gives the ids of `AutoTokenizer`, and its cache.
+
+What belongs here: comparing engines on texts, and keeping the outcome. What does not: the texts
+(`hard_sample.py`), the decision that follows (`engine_choice.py`), the check on real rows (`encoding.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import sched_getaffinity
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mistudio_pipelines.errors import Stopped
+from mistudio_pipelines.progress import Progress, ProgressCallback, ShouldStop
+from mistudio_pipelines.store.atomic import write_bytes
+from mistudio_pipelines.store.layout import DataStore
+from mistudio_pipelines.tokenization.engines import Engine, EngineName
+from mistudio_pipelines.tokenization.hard_sample import all_code_points, in_contexts
+
+# Code points compared in one call, and in one text.
+_CHUNK = 4_096
+_BLOCK = 64
+# An engine that differs on more is not an engine for this tokenizer.
+MOST_DIFFERING_CHARACTERS = 2_000
+
+
+class EngineProof(BaseModel):
+    """What comparing an engine with the reference gave.
+
+    Attributes:
+        engine: The engine.
+        version: Its version.
+        tokenizer_sha256: Content hash of the tokenizer.
+        reference: Version of the reference, `tokenizers`.
+        equal: True where it may be used (but for the differing characters).
+        reason: One phrase that says why, or why not.
+        differing_characters: Characters on which the engines differ.
+        texts: How many texts were compared.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format_version: Literal[1] = 1
+    engine: EngineName
+    version: str
+    tokenizer_sha256: str
+    reference: str
+    equal: bool
+    reason: str
+    differing_characters: str = ""
+    texts: int = 0
+
+
+def read_proof(
+    store: DataStore, tokenizer_sha256: str, engine: EngineName, version: str, reference: str
+) -> EngineProof | None:
+    """The proof for exactly these versions, or None."""
+    path = _path(store, tokenizer_sha256, engine, version, reference)
+    try:
+        return EngineProof.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError, ValueError):
+        return None
+
+
+def write_proof(store: DataStore, proof: EngineProof) -> None:
+    """Keep a proof."""
+    path = _path(store, proof.tokenizer_sha256, proof.engine, proof.version, proof.reference)
+    write_bytes(path, proof.model_dump_json(indent=2).encode())
+
+
+def _path(store: DataStore, sha256: str, engine: EngineName, version: str, reference: str) -> Path:
+    return store.cache_root / "engine_proofs" / f"{sha256[:32]}-{engine}-{version}-tokenizers-{reference}.json"
+
+
+def first_difference(engine: Engine, reference: Engine, texts: Sequence[str]) -> str | None:
+    """The first text that the engines encode differently, or None. An engine that raises differs."""
+    if not texts:
+        return None
+    theirs = reference.encode(texts)
+    try:
+        ours = engine.encode(texts)
+    except Exception:  # noqa: BLE001  (an engine that raises is not one for this tokenizer)
+        return texts[0]
+    if np.array_equal(ours.bounds, theirs.bounds) and np.array_equal(ours.ids, theirs.ids):
+        return None
+    for index, text in enumerate(texts):
+        if not np.array_equal(ours.of(index), theirs.of(index)):
+            return text
+    return None
+
+
+def differing_code_points(
+    engine: Engine, reference: Engine, on_progress: ProgressCallback, should_stop: ShouldStop
+) -> list[int]:
+    """Code points that the engines encode differently in some context; ends beyond `MOST_DIFFERING_CHARACTERS`.
+
+    Raises:
+        Stopped: Where `should_stop` said so.
+    """
+    code_points = all_code_points()
+    chunks = [code_points[begin : begin + _CHUNK] for begin in range(0, len(code_points), _CHUNK)]
+    found: list[int] = []
+    done = 0
+
+    def compare(chunk: list[int]) -> list[int]:
+        if should_stop():
+            raise Stopped("Tokenization")
+        return _differing_of(engine, reference, chunk)
+
+    # Both engines release the interpreter's lock, so threads use all cores.
+    threads = ThreadPoolExecutor(len(sched_getaffinity(0)))
+    try:
+        for chunk, differing in zip(chunks, threads.map(compare, chunks), strict=True):
+            found += differing
+            done += len(chunk)
+            on_progress(Progress(done, len(code_points), "rows", "proving the fast engine"))
+            if len(found) > MOST_DIFFERING_CHARACTERS:
+                break
+    finally:
+        threads.shutdown(wait=True, cancel_futures=True)
+    return found
+
+
+def _differing_of(engine: Engine, reference: Engine, code_points: list[int]) -> list[int]:
+    blocks = [code_points[begin : begin + _BLOCK] for begin in range(0, len(code_points), _BLOCK)]
+    texts = ["".join(map(in_contexts, block)) for block in blocks]
+    if first_difference(engine, reference, texts) is None:
+        return []
+    found: list[int] = []
+    for block, text in zip(blocks, texts, strict=True):
+        if first_difference(engine, reference, [text]) is not None:
+            alone = [point for point in block if first_difference(engine, reference, [in_contexts(point)]) is not None]
+            # A difference that no character shows alone is put down to all of them.
+            found += alone or block
+    return found

@@ -1,0 +1,151 @@
+"""Engines: three ways to turn texts into the ids of `AutoTokenizer`, as flat buffers.
+
+What belongs here: calling each engine, and building one in a worker from plain values. What does not: whether an
+engine may be used (`engine_choice.py`, `engine_proof.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+EngineName = Literal["fastokens", "tokenizers", "transformers"]
+ENGINE_NAMES: tuple[EngineName, ...] = ("fastokens", "tokenizers", "transformers")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The ids of a batch of texts, one after the other.
+
+    Attributes:
+        ids: uint32, all tokens of the batch.
+        bounds: int64, one more than texts; text i has `ids[bounds[i]:bounds[i + 1]]`.
+    """
+
+    ids: np.ndarray
+    bounds: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    def of(self, index: int) -> np.ndarray:
+        """The ids of one text."""
+        return self.ids[self.bounds[index] : self.bounds[index + 1]]
+
+
+class Engine(Protocol):
+    """Something that encodes texts. It raises whatever it likes for a text that it cannot encode."""
+
+    name: EngineName
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """The ids of each text, as `AutoTokenizer(...)(text)` gives them, without truncation."""
+        ...
+
+
+class FastokensEngine:
+    """The fast byte-level BPE engine; refuses tokenizers of other kinds when it is built.
+
+    Args:
+        backend: The serialized backend of the tokenizer (see `loading.backend_json`).
+        add_special_tokens: Whether the tokenizer's own special tokens are added.
+    """
+
+    name: EngineName = "fastokens"
+
+    def __init__(self, backend: str, add_special_tokens: bool) -> None:
+        import fastokens
+
+        self._tokenizer = fastokens.Tokenizer.from_json_str(backend)
+        self._add_special_tokens = add_special_tokens
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """See `Engine`."""
+        ids, bounds = self._tokenizer.encode_batch_flat(list(texts), add_special_tokens=self._add_special_tokens)
+        return Encoded(np.frombuffer(ids, "<u4"), np.frombuffer(bounds, "<u8").astype(np.int64))
+
+
+class TokenizersEngine:
+    """Hugging Face's engine, called without the wrapping that transformers puts around it.
+
+    Args:
+        backend: The serialized backend of the tokenizer.
+        add_special_tokens: Whether the tokenizer's own special tokens are added.
+    """
+
+    name: EngineName = "tokenizers"
+
+    def __init__(self, backend: str, add_special_tokens: bool) -> None:
+        import tokenizers
+
+        self._tokenizer = tokenizers.Tokenizer.from_str(backend)
+        self._add_special_tokens = add_special_tokens
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """See `Engine`."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=self._add_special_tokens)
+        return _flatten([encoding.ids for encoding in encodings])
+
+
+class TransformersEngine:
+    """The loaded tokenizer itself: the reference, and the only way for tokenizers written in Python.
+
+    Args:
+        tokenizer: The loaded tokenizer.
+        add_special_tokens: Whether the tokenizer's own special tokens are added.
+    """
+
+    name: EngineName = "transformers"
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, add_special_tokens: bool) -> None:
+        self._tokenizer = tokenizer
+        self._add_special_tokens = add_special_tokens
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """See `Engine`."""
+        output: Any = self._tokenizer(
+            list(texts),
+            add_special_tokens=self._add_special_tokens,
+            padding=False,
+            truncation=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        return _flatten(output["input_ids"])
+
+
+def _flatten(lists: Sequence[Sequence[int]]) -> Encoded:
+    bounds = np.zeros(len(lists) + 1, np.int64)
+    np.cumsum([len(ids) for ids in lists], out=bounds[1:])
+    flat = np.fromiter((token for ids in lists for token in ids), np.uint32, count=int(bounds[-1]))
+    return Encoded(flat, bounds)
+
+
+def engine_version(name: EngineName) -> str:
+    """Installed version of the package behind an engine."""
+    return version(name)
+
+
+@lru_cache(maxsize=8)
+def open_engine(name: Literal["fastokens", "tokenizers"], backend_file: Path, add_special_tokens: bool) -> Engine:
+    """Build an engine from the serialized backend in a file; kept for the life of the process.
+
+    Args:
+        name: Which engine.
+        backend_file: File named by the tokenizer's content hash, so that the same path is the same content.
+        add_special_tokens: Whether the tokenizer's own special tokens are added.
+    """
+    backend = backend_file.read_text()
+    if name == "fastokens":
+        return FastokensEngine(backend, add_special_tokens)
+    return TokenizersEngine(backend, add_special_tokens)
