@@ -37,11 +37,12 @@ _SPACES = (
     " \u00a0 ",
 )
 _STRANGE_SPACES = (
-    "\u00a0\u1680\u2000\u2003\u2009\u200a\u200b\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
-_STRANGE_SPACES += "\x85\x0b\x0c\x1c\x1f"
+    "\u00a0\u1680\u2000\u2003\u2009\u200a\u200b\u2028\u2029\u202f\u205f\u2060\u3000\ufeff\x85\x0b\x0c\x1c\x1f"
 )
-_CONTROLS = "\x00\x01\x07\x08\x1b\x7f\x80\x9f\xad"
-_CONTROLS += "\u200c\u200d\u200e\u202a\u202e\u2066\ufff9\ufffd\ufffe\uffff\U000e0001\U0010ffff"
+_CONTROLS = (
+    "\x00\x01\x07\x08\x1b\x7f\x80\x9f\xad"
+    "\u200c\u200d\u200e\u202a\u202e\u2066\ufff9\ufffd\ufffe\uffff\U000e0001\U0010ffff"
+)
 _RUNS = ("a", "A", "1", "!", ".", "=", "-", "é", "漢", "ก", "👍", "\u0301", "ab", " a", "a ", "\n", "_a1 ")
 
 
