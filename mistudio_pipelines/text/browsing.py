@@ -1,0 +1,345 @@
+"""Pages of samples: searched, filtered, sorted.
+
+What belongs here: what a person asks for and what is shown. What does not: finding numbers (`search.py`), cutting
+pieces out of texts (`snippets.py`), how a page looks in the terminal or the UI.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from typing import Any, Final, get_args
+
+import numpy as np
+
+from mistudio_pipelines.errors import ErrorCode, MistudioError
+from mistudio_pipelines.store.layout import DataStore
+from mistudio_pipelines.store.manifest import MANIFEST_NAME, Manifest, read_manifest
+from mistudio_pipelines.text.fingerprint import fingerprint_of
+from mistudio_pipelines.text.query import Node, parse_query, positive_phrases
+from mistudio_pipelines.text.reading import read_samples
+from mistudio_pipelines.text.sample_index import SUMMARY_NAME, index_error
+from mistudio_pipelines.text.search import Filters, SampleIndex, SampleOrder, WrittenPhrase
+from mistudio_pipelines.text.snippets import Snippet, find_snippets
+
+MOST_SAMPLES_PER_PAGE: Final = 1000
+
+
+@dataclass(frozen=True)
+class SampleQuery:
+    """What samples to show.
+
+    Attributes:
+        search: A query (`query.py` tells the language), or None for all samples.
+        splits: Only samples of these splits; None or empty for all.
+        min_tokens: Only samples of at least so many whitespace tokens.
+        max_tokens: Only samples of at most so many.
+        page: From 1.
+        page_size: Samples per page, 1 to 1000.
+        sort: `number` (their place in the dataset), `relevance` (best hits first; needs a search), `tokens` or
+            `-tokens` (shortest or longest first).
+    """
+
+    search: str | None = None
+    splits: tuple[str, ...] | None = None
+    min_tokens: int | None = None
+    max_tokens: int | None = None
+    page: int = 1
+    page_size: int = 50
+    sort: SampleOrder = "number"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample.
+
+    Attributes:
+        number: Its place in the dataset, from 0.
+        split: Its split.
+        tokens: Number of its whitespace tokens.
+        text: Its text; None where it has none.
+        snippets: Pieces of the text around what was searched.
+        metadata: Its other columns.
+    """
+
+    number: int
+    split: str
+    tokens: int
+    text: str | None
+    snippets: tuple[Snippet, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SamplePage:
+    """A page of samples.
+
+    Attributes:
+        total: Samples that match, on all pages.
+        page: Number of this page, from 1.
+        pages: Number of pages.
+        samples: The samples.
+        elapsed_ms: How long it took.
+        removed_by: Why there is nothing to show, as a sentence; None where there is something.
+    """
+
+    total: int
+    page: int
+    pages: int
+    samples: list[Sample]
+    elapsed_ms: float
+    removed_by: str | None = None
+
+
+def browse(store: DataStore, dataset_id: str, query: SampleQuery) -> SamplePage:
+    """One page of a dataset's samples.
+
+    Args:
+        store: The data folder.
+        dataset_id: Id of the dataset.
+        query: What to show.
+
+    Raises:
+        MistudioError: `invalid_query`, `unknown_split_or_config`, `index_missing`, `data_corrupt`, `data_missing`.
+    """
+    browser = SampleBrowser(store, dataset_id)
+    try:
+        return browser.browse(query)
+    finally:
+        browser.close()
+
+
+class SampleBrowser:
+    """Shows pages of one dataset and keeps its index open between them; safe to use from several threads.
+
+    Args:
+        store: The data folder.
+        dataset_id: Id of the dataset.
+    """
+
+    def __init__(self, store: DataStore, dataset_id: str) -> None:
+        self._store = store
+        self._dataset_id = dataset_id
+        self._lock = threading.Lock()
+        self._opened: tuple[object, Manifest, SampleIndex | MistudioError] | None = None
+
+    def close(self) -> None:
+        """Let the index go; the next page opens it again."""
+        with self._lock:
+            if self._opened is not None and isinstance(self._opened[2], SampleIndex):
+                self._opened[2].close()
+            self._opened = None
+
+    def browse(self, query: SampleQuery) -> SamplePage:
+        """One page of samples; see `browse`."""
+        started = time.perf_counter()
+        manifest, index = self._open()
+        node = _check(query, manifest)
+        view = _View(manifest, index, query, node)
+        total, numbers = view.page((query.page - 1) * query.page_size)
+        pages = -(-total // query.page_size)
+        samples = self._samples(view, numbers)
+        removed_by = None if samples else view.explain_nothing(total, pages)
+        return SamplePage(total, query.page, pages, samples, (time.perf_counter() - started) * 1000, removed_by)
+
+    def _open(self) -> tuple[Manifest, SampleIndex | MistudioError]:
+        """Manifest and index as they are on disk now; a missing index is an error only to who needs it."""
+        raw, index_folder = self._store.raw(self._dataset_id), self._store.index(self._dataset_id)
+        with self._lock:
+            state = tuple(_stamp(path) for path in (raw / MANIFEST_NAME, index_folder / SUMMARY_NAME))
+            if self._opened is None or self._opened[0] != state:
+                manifest = read_manifest(raw)
+                self._opened = (state, manifest, self._open_index(manifest))
+            return self._opened[1], self._opened[2]
+
+    def _open_index(self, manifest: Manifest) -> SampleIndex | MistudioError:
+        try:
+            index = SampleIndex(self._store, self._dataset_id)
+        except MistudioError as error:
+            return error
+        if not index.summary.fingerprint.searchable_as(fingerprint_of(self._store, self._dataset_id, manifest)):
+            index.close()
+            return index_error(
+                ErrorCode.INDEX_MISSING,
+                f"The search index of dataset {self._dataset_id} was made from other raw files than are there now.",
+                self._dataset_id,
+            )
+        return index
+
+    def _samples(self, view: _View, numbers: list[int]) -> list[Sample]:
+        if not numbers:
+            return []
+        manifest = view.manifest
+        rows = read_samples(self._store.raw(self._dataset_id), manifest, numbers).to_pylist()
+        samples = []
+        for number, row in zip(numbers, rows, strict=True):
+            text = row.pop(manifest.text_column)
+            snippets = () if text is None else find_snippets(text, view.phrases)
+            samples.append(Sample(number, view.split_of(number), view.tokens_of(number, text), text, snippets, row))
+        return samples
+
+
+class _View:
+    """A query on an opened dataset."""
+
+    def __init__(
+        self, manifest: Manifest, index: SampleIndex | MistudioError, query: SampleQuery, node: Node | None
+    ) -> None:
+        self.manifest = manifest
+        self.query = query
+        self._index = index
+        self._node = node
+        ends = list(accumulate(manifest.rows_by_split.values(), initial=0))
+        self._splits = dict(zip(manifest.rows_by_split, pairwise(ends), strict=True))
+        ranges = None if not query.splits else tuple(sorted(self._splits[split] for split in set(query.splits)))
+        self._filters = Filters(ranges, query.min_tokens, query.max_tokens)
+        phrases = [] if node is None else positive_phrases(node)
+        self.phrases: list[WrittenPhrase] = [self.index.written(phrase) for phrase in phrases]
+
+    @property
+    def index(self) -> SampleIndex:
+        """The index, for what cannot be done without it."""
+        if isinstance(self._index, MistudioError):
+            raise self._index
+        return self._index
+
+    def page(self, offset: int) -> tuple[int, list[int]]:
+        """Number of matching samples, and the numbers of those on the page."""
+        limit, order = self.query.page_size, self.query.sort
+        if self._node is not None:
+            return self.index.page(self._node, self._filters, offset, limit, order)
+        ranges = self._filters.ranges or ((0, self.manifest.rows),)
+        if self._filters.min_tokens is None and self._filters.max_tokens is None and order == "number":
+            return _page_of_ranges(ranges, offset, limit)
+        return _page_of_tokens(self.index.tokens, ranges, self._filters, offset, limit, order)
+
+    def split_of(self, number: int) -> str:
+        """Split of a sample."""
+        return next(split for split, (start, end) in self._splits.items() if start <= number < end)
+
+    def tokens_of(self, number: int, text: str | None) -> int:
+        """Tokens of a sample, counted where there is no index to ask."""
+        if isinstance(self._index, SampleIndex):
+            return int(self._index.tokens[number])
+        return len((text or "").split())
+
+    def explain_nothing(self, total: int, pages: int) -> str:
+        """Which wish left nothing, as a sentence."""
+        query = self.query
+        if total:
+            return f"There is no page {query.page}: {total:,} samples fill {pages:,} page{'s' if pages > 1 else ''}."
+        if not self.manifest.rows:
+            return "The dataset has no samples."
+        found = self._count(Filters())
+        if not found:
+            return f"No sample matches the search {query.search}."
+        before = f"{found:,} samples match the search" if self._node is not None else f"Of {found:,} samples"
+        in_splits = self._count(Filters(self._filters.ranges))
+        splits = " or ".join(query.splits or ())
+        if not in_splits:
+            return (
+                f"{before}, but none of them is in split {splits}." if self._node else f"Split {splits} has no samples."
+            )
+        where = f"{in_splits:,} of them in split {splits}, " if query.splits else ""
+        return f"{before}, {where}but none has {_token_range(query)}."
+
+    def _count(self, filters: Filters) -> int:
+        if self._node is not None:
+            return self.index.count(self._node, filters)
+        return sum(end - start for start, end in filters.ranges or ((0, self.manifest.rows),))
+
+
+def _check(query: SampleQuery, manifest: Manifest) -> Node | None:
+    """Refuse what cannot be shown; return the parsed search."""
+    unknown = sorted(set(query.splits or ()) - set(manifest.rows_by_split))
+    if unknown:
+        choices = ", ".join(manifest.rows_by_split)
+        raise MistudioError(
+            ErrorCode.UNKNOWN_SPLIT_OR_CONFIG,
+            f"Dataset {manifest.dataset_id} has no split {unknown[0]!r}.",
+            f"Choose from {choices}.",
+            details={"splits": list(manifest.rows_by_split)},
+        )
+    if query.page < 1 or not 1 <= query.page_size <= MOST_SAMPLES_PER_PAGE:
+        raise _invalid("Pages are numbered from 1", f"a page has 1 to {MOST_SAMPLES_PER_PAGE} samples")
+    if query.sort not in get_args(SampleOrder):
+        raise _invalid(f"Samples cannot be sorted by {query.sort!r}", f"choose from {', '.join(get_args(SampleOrder))}")
+    searched = query.search is not None and query.search.strip() != ""
+    if query.sort == "relevance" and not searched:
+        raise _invalid("Only what was searched can be sorted by relevance", "sort by number or tokens, or search")
+    least, most = query.min_tokens, query.max_tokens
+    if least is not None and most is not None and least > most:
+        raise _invalid(f"No sample has at least {least} and at most {most} tokens", "exchange the two")
+    return parse_query(query.search or "") if searched else None
+
+
+def _invalid(what: str, instead: str) -> MistudioError:
+    return MistudioError(ErrorCode.INVALID_QUERY, f"{what}.", f"{instead[0].upper()}{instead[1:]}.")
+
+
+def _token_range(query: SampleQuery) -> str:
+    if query.min_tokens is not None and query.max_tokens is not None:
+        return f"{query.min_tokens:,} to {query.max_tokens:,} tokens"
+    if query.min_tokens is not None:
+        return f"at least {query.min_tokens:,} tokens"
+    return f"at most {query.max_tokens:,} tokens"
+
+
+def _page_of_ranges(ranges: tuple[tuple[int, int], ...], offset: int, limit: int) -> tuple[int, list[int]]:
+    total = sum(end - start for start, end in ranges)
+    numbers: list[int] = []
+    for start, end in ranges:
+        first = start + offset
+        numbers.extend(range(first, min(end, first + limit - len(numbers))))
+        offset = max(0, offset - (end - start))
+    return total, numbers
+
+
+def _page_of_tokens(
+    tokens: np.ndarray,
+    ranges: tuple[tuple[int, int], ...],
+    filters: Filters,
+    offset: int,
+    limit: int,
+    order: SampleOrder,
+) -> tuple[int, list[int]]:
+    """A page by token counts alone: one look at an array of them, whatever the page."""
+    wanted = np.concatenate([np.arange(start, end) for start, end in ranges])
+    counts = np.concatenate([tokens[start:end] for start, end in ranges])
+    kept = np.ones(len(counts), np.bool_)
+    if filters.min_tokens is not None:
+        kept &= counts >= filters.min_tokens
+    if filters.max_tokens is not None:
+        kept &= counts <= filters.max_tokens
+    places = np.flatnonzero(kept)
+    if order != "number":
+        places = _sorted_part(counts[places].astype(np.int64), places, offset, limit, descending=order == "-tokens")
+        return int(kept.sum()), wanted[places].tolist()
+    return len(places), wanted[places[offset : offset + limit]].tolist()
+
+
+def _sorted_part(counts: np.ndarray, places: np.ndarray, offset: int, limit: int, *, descending: bool) -> np.ndarray:
+    """What a stable sort of all would have at an offset, by sorting only the values around it.
+
+    The order equals that of an index search: by tokens, then by number, or exactly the reverse.
+    """
+    end = min(offset + limit, len(counts))
+    if offset >= end:
+        return places[:0]
+    ranks = (len(counts) - end, len(counts) - 1 - offset) if descending else (offset, end - 1)
+    smallest, largest = np.partition(counts, ranks)[list(ranks)]
+    near = np.flatnonzero((counts >= smallest) & (counts <= largest))
+    ordered = near[np.argsort(counts[near], kind="stable")]
+    skip = ranks[0] - int(np.count_nonzero(counts < smallest))
+    part = places[ordered[skip : skip + end - offset]]
+    return part[::-1] if descending else part
+
+
+def _stamp(path: Any) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -1,0 +1,281 @@
+"""The one pass over the texts of a dataset that makes its statistics and its sample index.
+
+What belongs here: the order of the pass, when it is needed at all, and publishing what it made. What does not: the
+arithmetic (`statistics.py`), the files of the index (`sample_index.py`).
+
+Nothing of a pass is visible before its end. The index folder is renamed into place first, the statistics file then;
+both carry the fingerprint of what they were made from, so a crash between the two is seen and made good by the next
+pass. A pass that was cut short starts again from the first text.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from mistudio_pipelines.errors import ErrorCode, MistudioError
+from mistudio_pipelines.progress import Progress, ProgressCallback, ShouldStop, ignore_progress, never_stop
+from mistudio_pipelines.store.atomic import publish_folder, recover_folder
+from mistudio_pipelines.store.layout import DataStore
+from mistudio_pipelines.store.locks import INDEX_PART, dataset_lock
+from mistudio_pipelines.store.manifest import Manifest, read_manifest
+from mistudio_pipelines.store.records import now
+from mistudio_pipelines.text.fingerprint import (
+    INDEX_CODE_VERSION,
+    STATISTICS_CODE_VERSION,
+    Fingerprint,
+    fingerprint_of,
+)
+from mistudio_pipelines.text.reading import TextBatch, iter_text_batches, list_row_groups, read_samples
+from mistudio_pipelines.text.sample_index import (
+    IndexSummary,
+    SampleIndexWriter,
+    check_index,
+    read_index_summary,
+)
+from mistudio_pipelines.text.statistics import SplitTexts, count_texts, with_words
+from mistudio_pipelines.text.statistics_columns import column_statistics
+from mistudio_pipelines.text.statistics_model import (
+    DatasetStatistics,
+    TextStatistics,
+    check_statistics,
+    read_statistics,
+    write_statistics,
+)
+from mistudio_pipelines.text.statistics_scan import key_of, make_block, scan_tokens
+
+__all__ = ["INDEX_CODE_VERSION", "STATISTICS_CODE_VERSION", "IngestionResult", "ingest"]
+
+FIRST_SAMPLES: Final = 10
+_PREVIEW_CHARACTERS: Final = 200
+# Enough that array operations outweigh their start, little enough for the processor's cache.
+_BLOCK_BYTES: Final = 4 << 20
+_BLOCK_TEXTS: Final = 65_536
+_WAIT_SECONDS: Final = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class IngestionResult:
+    """What a pass made, or found made.
+
+    Attributes:
+        statistics: The statistics.
+        index: What the index says of itself.
+        unchanged: True where nothing had to be made again.
+        first_samples: The first samples: `number`, `split`, `tokens`, `text` (its beginning).
+    """
+
+    statistics: DatasetStatistics
+    index: IndexSummary
+    unchanged: bool
+    first_samples: list[dict[str, Any]]
+
+
+def ingest(
+    store: DataStore,
+    dataset_id: str,
+    *,
+    on_progress: ProgressCallback = ignore_progress,
+    should_stop: ShouldStop = never_stop,
+) -> IngestionResult:
+    """Make statistics and index of a dataset, where they are not there, are damaged, or were made from other data.
+
+    Args:
+        store: The data folder.
+        dataset_id: Id of the dataset; its raw files must be there.
+        on_progress: Told the bytes of text that were read.
+        should_stop: Polled several times a second.
+
+    Raises:
+        MistudioError: `data_missing` or `data_corrupt` where the raw files are not there or damaged; `busy` where they
+            were replaced during the pass.
+        Stopped: As soon as `should_stop` says so.
+    """
+    with dataset_lock(store, dataset_id, INDEX_PART, "being indexed", wait_seconds=_WAIT_SECONDS):
+        recover_folder(store.index(dataset_id))
+        manifest = read_manifest(store.raw(dataset_id))
+        fingerprint = fingerprint_of(store, dataset_id, manifest)
+        found = _find_finished(store, dataset_id, manifest, fingerprint)
+        if found is None:
+            statistics, index = _make(store, dataset_id, manifest, fingerprint, on_progress, should_stop)
+        else:
+            statistics, index = found
+        samples = _first_samples(store.raw(dataset_id), manifest)
+        return IngestionResult(statistics, index, found is not None, samples)
+
+
+def _find_finished(
+    store: DataStore, dataset_id: str, manifest: Manifest, fingerprint: Fingerprint
+) -> tuple[DatasetStatistics, IndexSummary] | None:
+    """Statistics and index that still hold, or None where a pass is needed."""
+    try:
+        statistics = read_statistics(store, dataset_id)
+        index = read_index_summary(store, dataset_id)
+    except MistudioError:
+        return None  # missing or damaged: made again
+    if statistics.fingerprint != fingerprint or index.fingerprint != fingerprint:
+        return None
+    if check_statistics(statistics, manifest) or check_index(store, dataset_id):
+        return None
+    return statistics, index
+
+
+def _make(
+    store: DataStore,
+    dataset_id: str,
+    manifest: Manifest,
+    fingerprint: Fingerprint,
+    on_progress: ProgressCallback,
+    should_stop: ShouldStop,
+) -> tuple[DatasetStatistics, IndexSummary]:
+    started = time.monotonic()
+    raw = store.raw(dataset_id)
+    partial = store.index_partial(dataset_id)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        spilled = partial / "spilled"
+        spilled.mkdir(parents=True)
+        splits, index = _read_all(raw, manifest, partial, fingerprint, on_progress, should_stop)
+        on_progress(Progress(index.text_bytes, index.text_bytes, "bytes", "adding up"))
+        columns = column_statistics(raw, manifest, should_stop)
+        total, by_split = _add_up(raw, manifest, splits, should_stop)
+        statistics = DatasetStatistics(
+            dataset_id=dataset_id,
+            fingerprint=fingerprint,
+            computed_at=now(),
+            seconds=round(time.monotonic() - started, 3),
+            text_column=manifest.text_column,
+            total=total,
+            splits=by_split,
+            columns=columns,
+            raw_bytes=manifest.size,
+            index_bytes=index.bytes,
+        )
+        _refuse_what_does_not_hold(store, statistics, manifest, fingerprint)
+        shutil.rmtree(spilled)
+        publish_folder(partial, store.index(dataset_id))
+        write_statistics(store, statistics)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return statistics, index
+
+
+def _read_all(
+    raw: Path,
+    manifest: Manifest,
+    partial: Path,
+    fingerprint: Fingerprint,
+    on_progress: ProgressCallback,
+    should_stop: ShouldStop,
+) -> tuple[dict[str, SplitTexts], IndexSummary]:
+    total_bytes = sum(group.bytes for group in list_row_groups(raw, manifest))
+    splits = {
+        split: SplitTexts(partial / "spilled", f"split{position}")
+        for position, split in enumerate(manifest.rows_by_split)
+    }
+    for file in manifest.files:
+        splits[file.split].invalid_sequences += file.replaced_characters
+    done = 0
+    current: str | None = None
+    writer = SampleIndexWriter(partial)
+    try:
+        for batches in _blocks(iter_text_batches(raw, manifest, batch_bytes=_BLOCK_BYTES, should_stop=should_stop)):
+            split = splits[batches[0].split]
+            if current not in (None, batches[0].split):
+                splits[current].spill()
+            current = batches[0].split
+            block = make_block(batches[0].first_sample, [batch.texts for batch in batches])
+            split.invalid_sequences += sum(batch.replaced_characters for batch in batches)
+            writer.add(block, split.add(block))
+            done += len(block.data)
+            on_progress(Progress(min(done, total_bytes), total_bytes, "bytes", "reading texts"))
+        return splits, writer.finish(manifest.dataset_id, fingerprint)
+    finally:
+        writer.close()
+
+
+def _blocks(batches: Iterable[TextBatch]) -> Iterator[list[TextBatch]]:
+    """Consecutive batches of one split, together about `_BLOCK_BYTES` long."""
+    waiting: list[TextBatch] = []
+    size = texts = 0
+    for batch in batches:
+        full = size >= _BLOCK_BYTES or texts >= _BLOCK_TEXTS
+        if waiting and (full or batch.split != waiting[0].split):
+            yield waiting
+            waiting, size, texts = [], 0, 0
+        waiting.append(batch)
+        size += batch.texts.nbytes
+        texts += len(batch.texts)
+    if waiting:
+        yield waiting
+
+
+def _add_up(
+    raw: Path, manifest: Manifest, splits: dict[str, SplitTexts], should_stop: ShouldStop
+) -> tuple[TextStatistics, dict[str, TextStatistics]]:
+    counted = {split: count_texts([texts]) for split, texts in splits.items()}
+    total = next(iter(counted.values())) if len(counted) == 1 else count_texts(list(splits.values()))
+    wanted = {key for texts in (total, *counted.values()) for key, _ in texts.most_frequent}
+    spelling = _spell(raw, manifest, wanted, should_stop)
+    return with_words(total, spelling), {split: with_words(texts, spelling) for split, texts in counted.items()}
+
+
+def _spell(raw: Path, manifest: Manifest, wanted: set[int], should_stop: ShouldStop) -> dict[int, str]:
+    """The words of some keys: texts are read again until all were seen, which for frequent words is soon."""
+    spelling: dict[int, str] = {}
+    if not wanted:
+        return spelling
+    for batches in _blocks(iter_text_batches(raw, manifest, batch_bytes=_BLOCK_BYTES, should_stop=should_stop)):
+        block = make_block(0, [batch.texts for batch in batches])
+        missing = wanted - spelling.keys()
+        present = missing & set(scan_tokens(block).keys.tolist())
+        if present:
+            words = {word for word in block.data.decode().split()}
+            spelling |= {key: word for word in words if (key := key_of(word.encode())) in present}
+        if len(spelling) == len(wanted):
+            break
+    return spelling
+
+
+def _refuse_what_does_not_hold(
+    store: DataStore, statistics: DatasetStatistics, manifest: Manifest, fingerprint: Fingerprint
+) -> None:
+    dataset_id = manifest.dataset_id
+    if fingerprint_of(store, dataset_id, read_manifest(store.raw(dataset_id))) != fingerprint:
+        raise MistudioError(
+            ErrorCode.BUSY,
+            f"The raw files of dataset {dataset_id} were replaced while they were being indexed.",
+            "Start it again.",
+            transient=True,
+        )
+    problems = check_statistics(statistics, manifest)
+    if problems:
+        raise MistudioError(
+            ErrorCode.INTERNAL,
+            f"The statistics of dataset {dataset_id} do not add up and are not published: {problems[0]}",
+            "Please report this, with the dataset.",
+            details={"problems": problems},
+        )
+
+
+def _first_samples(raw: Path, manifest: Manifest) -> list[dict[str, Any]]:
+    """The first samples of each split in turn... the first of the dataset, with the beginning of their texts."""
+    numbers = range(min(FIRST_SAMPLES, manifest.rows))
+    texts = read_samples(raw, manifest, numbers, [manifest.text_column])[manifest.text_column].to_pylist()
+    bounds = [
+        (sum(list(manifest.rows_by_split.values())[: place + 1]), split)
+        for place, split in enumerate(manifest.rows_by_split)
+    ]
+    return [
+        {
+            "number": number,
+            "split": next(split for end, split in bounds if number < end),
+            "tokens": len((text or "").split()),
+            "text": (text or "")[:_PREVIEW_CHARACTERS],
+        }
+        for number, text in zip(numbers, texts, strict=True)
+    ]
