@@ -55,10 +55,16 @@ class Question:
 
     @property
     def form(self) -> dict[str, list[str]]:
-        """The fields of a posted form or of a JSON object, each as a list of strings."""
+        """The fields of a posted form or of a JSON object, each as a list of strings.
+
+        Raises:
+            ValueError: The body is neither.
+        """
         if not self.headers.get("content-type", "").startswith("application/json"):
             return parse_qs(self.body.decode(), keep_blank_values=True)
         fields = json.loads(self.body)
+        if not isinstance(fields, dict):
+            raise ValueError("not a JSON object")
         return {
             name: [str(each) for each in (value if isinstance(value, list) else [value])]
             for name, value in fields.items()

@@ -7,7 +7,6 @@ who may read what, redirects. What does not: the JSON values (`information.py`),
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from urllib.parse import quote, unquote, urlencode
 
@@ -20,7 +19,6 @@ from mistudio_pipelines_tests.local_hub.repositories import MAIN, Blob, Commit, 
 OPERATIONS = frozenset({"revision", "tree", "paths-info", "refs", "commits", "auth-check"})
 PAGE_SIZE = 1000
 EXPANDED_PAGE_SIZE = 50
-_COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 
 
 class Protocol:
@@ -54,7 +52,7 @@ class Protocol:
             answer = self._route(question)
         except HubError as error:
             answer = error.answer()
-        except (ValueError, AttributeError):  # a cursor that is no number, a body that is no form
+        except ValueError:  # a cursor that is no number, a body that is no form
             answer = HubError(400, None, "Bad request").answer()
         limit = "resolvers" if "/resolve/" in question.path else "api"
         headers = {"RateLimit": f'"{limit}";r=2999;t=300', "RateLimit-Policy": f'"fixed window";"{limit}";q=3000;w=300'}
@@ -79,10 +77,9 @@ class Protocol:
                 return self._who_am_i(question)
             case ["agent-harnesses"]:  # the client asks for it once, to name itself in its User-Agent
                 return json_answer({"harnesses": []})
-            case ["resolve-cache", ("datasets" | "models") as kinds, *names]:
-                at = next((i for i, name in enumerate(names) if _COMMIT_ID.fullmatch(name)), 0)
-                path = unquote("/".join(names[at + 1 :]))
-                return self._serve(question, _kind(kinds), unquote("/".join(names[:at])), names[at], path)
+            case ["resolve-cache", ("datasets" | "models") as kinds, namespace, name, revision, *path]:
+                repository_id = unquote(f"{namespace}/{name}")
+                return self._serve(question, _kind(kinds), repository_id, revision, unquote("/".join(path)))
             case [("datasets" | "models") as kinds, name, *rest] if not rest or rest[0] in OPERATIONS:
                 return self._about(question, self._repository(question, _kind(kinds), unquote(name)), rest)
             case [("datasets" | "models") as kinds, namespace, name, *rest]:

@@ -208,6 +208,7 @@ class Repositories:
         """Add a repository, or a further branch of one that exists, and return the commit's id."""
         blobs = {path: Blob.of(content) for path, content in files.items()}
         with self._lock:
+            self._moved.pop((repository.kind, repository.id), None)
             stored = self._repositories.setdefault((repository.kind, repository.id), repository)
             return stored.commit(blobs, branch, f"Add {len(files)} files", orphan=True)
 

@@ -88,6 +88,8 @@ def test_the_old_name_of_a_repository_redirects_to_its_new_one(hub: HubServer) -
     ):
         reply = ask(hub.endpoint + address)
         assert (reply.status, reply.headers["location"]) == (307, target)
+    hub.add_repository("squad", {"b.txt": b"b"})  # somebody else may take the old name
+    assert ask(api(hub, "squad")).json["id"] == "squad"
 
 
 def test_a_removed_repository_is_missing(stocked: HubServer) -> None:
@@ -95,7 +97,19 @@ def test_a_removed_repository_is_missing(stocked: HubServer) -> None:
     assert ask(api(stocked, "user/name")).status == 401
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/spaces/a/b", "/api/datasets/a/b/nope/main", "/datasets", "/x/y"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/api",
+        "/api/spaces/a/b",
+        "/api/datasets/a/b/nope/main",
+        "/datasets",
+        "/x/y",
+        "/api/resolve-cache/datasets",
+        "/api/resolve-cache/datasets/user/name/nope/x",
+    ],
+)
 def test_addresses_that_the_hub_does_not_have_are_404(stocked: HubServer, path: str) -> None:
     stocked.allow("hf_known")
     assert ask(stocked.endpoint + path, token="hf_known").status == 404
@@ -103,7 +117,10 @@ def test_addresses_that_the_hub_does_not_have_are_404(stocked: HubServer, path: 
 
 def test_nonsense_is_a_bad_request(stocked: HubServer) -> None:
     assert ask(api(stocked, "user/name/tree/main?cursor=x")).status == 400
-    assert ask(api(stocked, "user/name/paths-info/main"), "POST", "[", Content_Type="application/json").status == 400
+    for body in ("[", "[]", "\udcff"):
+        content = body.encode("utf-8", "surrogateescape").decode("latin-1")
+        reply = ask(api(stocked, "user/name/paths-info/main"), "POST", content, Content_Type="application/json")
+        assert reply.status == 400
 
 
 def test_an_error_message_that_repeats_a_strange_name_cannot_break_the_headers(stocked: HubServer) -> None:
