@@ -88,7 +88,11 @@ class DataStore:
 
     def tokenized_partial(self, dataset_id: str, preset: str) -> Path:
         """The finished shards of a tokenization that is not complete yet."""
-        return self.tokenized_root / ".partial" / check_dataset_id(dataset_id) / check_preset_name(preset)
+        return self.tokenized_partial_of(dataset_id) / check_preset_name(preset)
+
+    def tokenized_partial_of(self, dataset_id: str) -> Path:
+        """Folder of all unfinished tokenizations of a dataset."""
+        return self.tokenized_root / ".partial" / check_dataset_id(dataset_id)
 
     def record(self, dataset_id: str) -> Path:
         """The dataset's record."""

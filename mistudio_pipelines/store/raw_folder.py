@@ -39,6 +39,15 @@ def ready_folder(store: DataStore, dataset_id: str) -> Path:
     return store.raw_partial(dataset_id) / "ready"
 
 
+def link_or_move(source: Path, target: Path) -> None:
+    """Give a file a second name, or its new name where the file system knows no links. Replaces what is there."""
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        source.rename(target)
+
+
 def publish_raw(store: DataStore, manifest: Manifest, features: Mapping[str, Any], info: Mapping[str, Any]) -> None:
     """Describe the files in the ready folder, write the manifest last, and put the folder in its place.
 

@@ -28,6 +28,7 @@ class DatasetRecord(BaseModel):
         config: Config of the repository, or None for its only one.
         splits: Splits asked for, or None for all.
         requested_revision: Branch, tag or commit asked for, or None for the default branch.
+        followed_revision: Branch or tag whose newest commit tells whether there is a newer version.
         revision: The commit that is pinned, or the content hash of local files.
         text_column: The column that holds the text.
         token_name: Name of the secret to use for the Hub (never the secret), or None for the default.
@@ -53,6 +54,7 @@ class DatasetRecord(BaseModel):
     config: str | None = None
     splits: tuple[str, ...] | None = None
     requested_revision: str | None = None
+    followed_revision: str | None = None
     revision: str
     text_column: str
     token_name: str | None = None

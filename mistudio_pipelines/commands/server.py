@@ -1,0 +1,162 @@
+"""`mistudio up` (everything on one machine) and `mistudio demo` (the sample through the whole pipeline)."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from mistudio_pipelines.commands.session import home_of, open_store
+from mistudio_pipelines.errors import MistudioError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from mistudio_pipelines.serving import Services
+    from mistudio_pipelines.store.layout import DataStore
+
+SAMPLE_NAME = "State of the Union (sample)"
+SAMPLE_PRESET = "sample-128"
+_SAMPLE_CONTEXT_SIZE = 128
+
+_port = click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port of the UI.")
+_host = click.option("--host", default="127.0.0.1", show_default=True, help="Address the UI listens on.")
+
+
+@click.command()
+@_port
+@_host
+def up(port: int, host: str) -> None:
+    """Start the Dagster UI and daemon for this data folder and keep them running until Ctrl-C."""
+    _end_cleanly_when_terminated()
+    store = open_store()
+    services = _start(store, host, port)
+    if services is None:
+        return
+    try:
+        click.echo(f"The UI is at {services.url}; Ctrl-C stops it.")
+        _watch_until_stopped(services)
+    finally:
+        _stop(store, services)
+
+
+@click.command()
+@_port
+@_host
+@click.option("--exit", "exit_when_done", is_flag=True, help="Stop everything when the sample is through.")
+def demo(port: int, host: str, exit_when_done: bool) -> None:
+    """Take the sample dataset through the whole pipeline, show its statistics, and leave the UI up."""
+    from mistudio_pipelines.defs.instance import open_instance
+
+    _end_cleanly_when_terminated()
+    store = open_store()
+    services = _start(store, host, port)
+    try:
+        with open_instance(home_of(store)) as instance:
+            _run_sample(instance, store, services)
+        if services is not None and not exit_when_done:
+            click.echo(f"The UI is at {services.url}; Ctrl-C stops it.")
+            _watch_until_stopped(services)
+    finally:
+        if services is not None:
+            _stop(store, services)
+
+
+def _end_cleanly_when_terminated() -> None:
+    """SIGTERM ends this command as Ctrl-C does: the services it started must not outlive it."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def _start(store: DataStore, host: str, port: int) -> Services | None:
+    """Prepare everything and start the services; None where they run already."""
+    from mistudio_pipelines.defs.instance import open_instance, prepare_home
+    from mistudio_pipelines.defs.recovery import end_lost_runs
+    from mistudio_pipelines.defs.registration import register_missing_keys
+    from mistudio_pipelines.serving import Services, find_server, stop_leftovers
+
+    home = home_of(store)
+    server = find_server(home)
+    if server is not None:
+        click.echo(f"Already running: the UI is at {server.url}.")
+        return None
+    prepare_home(home)
+    stop_leftovers(home)
+    with open_instance(home) as instance:
+        lost = end_lost_runs(instance, no_worker_is_lost=True)
+        if lost:
+            click.echo(f"{len(lost)} run(s) were cut off when Dagster last stopped; they continue now.")
+        for key in register_missing_keys(instance, store):
+            click.echo(f"Found on disk and registered: {key}")
+    services = Services(home, store.root, host, port)
+    click.echo("Starting Dagster …")
+    services.start()
+    return services
+
+
+def _watch_until_stopped(services: Services) -> None:
+    try:
+        while True:
+            services.watch()
+            time.sleep(1)
+    except KeyboardInterrupt:
+        click.echo("Stopping …")
+
+
+def _stop(store: DataStore, services: Services) -> None:
+    from mistudio_pipelines.defs.instance import open_instance
+    from mistudio_pipelines.defs.recovery import end_lost_runs
+
+    services.stop()
+    with open_instance(home_of(store)) as instance:
+        end_lost_runs(instance, no_worker_is_lost=True)
+
+
+def _run_sample(instance: dg.DagsterInstance, store: DataStore, services: Services | None) -> None:
+    from mistudio_pipelines.commands.datasets import print_overview
+    from mistudio_pipelines.commands.following import follow
+    from mistudio_pipelines.errors import ErrorCode
+
+    dataset_id = _add_sample(instance, store)
+    watch = services.watch if services is not None else lambda: None
+    ended = follow(instance, store, [dataset_id], tokenizations=[SAMPLE_PRESET], check=watch)
+    for overview in ended:
+        print_overview(store, overview)
+        if overview.status.status != "ready":
+            raise MistudioError(
+                ErrorCode.RUN_FAILED,
+                f"The sample did not become ready: {overview.status.error}",
+                overview.status.next_step or "",
+            )
+
+
+def _add_sample(instance: dg.DagsterInstance, store: DataStore) -> str:
+    """Add the sample and its preset; the id of the one that is there already otherwise."""
+    from importlib import resources
+    from pathlib import Path
+
+    from mistudio_pipelines.adding import AddRequest, plan_adding
+    from mistudio_pipelines.defs.registration import register_dataset, register_preset
+    from mistudio_pipelines.defs.resources import HuggingFaceHub
+    from mistudio_pipelines.tokenization.presets import TokenizationPreset
+
+    sample = Path(str(resources.files("mistudio_pipelines.sample")))
+    hub = HuggingFaceHub()
+    hub.prepare(store)
+    register_preset(
+        instance,
+        store,
+        TokenizationPreset(name=SAMPLE_PRESET, tokenizer=str(sample / "tokenizer"), context_size=_SAMPLE_CONTEXT_SIZE),
+    )
+    request = AddRequest(paths=(str(sample / "data"),), name=SAMPLE_NAME, tokenizations=(SAMPLE_PRESET,))
+    try:
+        plan = plan_adding(store, request, lambda token_name: hub.client(store, token_name))
+    except MistudioError as error:
+        if "dataset_id" in error.details:
+            return str(error.details["dataset_id"])
+        raise
+    return register_dataset(instance, store, plan).id
+
+
+COMMANDS = [up, demo]

@@ -1,0 +1,60 @@
+"""Registering what is added: the partition key of a dataset or a preset, its record, and the line in the audit trail.
+
+The same function serves the job, the command and the tests, so that every way in does the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mistudio_pipelines.adding import AddPlan, accept_plan
+from mistudio_pipelines.defs.instance import ensure_download_limit
+from mistudio_pipelines.defs.partitions import DATASETS, TOKENIZATIONS
+from mistudio_pipelines.store.audit import write_audit
+from mistudio_pipelines.store.layout import DataStore
+from mistudio_pipelines.store.records import DatasetRecord, read_all_records
+
+if TYPE_CHECKING:
+    from mistudio_pipelines.tokenization.presets import TokenizationPreset
+
+
+def register_dataset(instance: dg.DagsterInstance, store: DataStore, plan: AddPlan) -> DatasetRecord:
+    """Write the record and register the partition key; the sensor then starts the download.
+
+    The record comes first: a key without a record would be a dataset that nobody knows how to fetch, whereas
+    `register_missing_keys` mends a record without a key.
+    """
+    record = accept_plan(store, plan)
+    ensure_download_limit(instance)
+    instance.add_dynamic_partitions(str(DATASETS.name), [record.id])
+    write_audit(store, "dataset_added", record.id, name=record.name, source=record.source, revision=record.revision)
+    return record
+
+
+def register_preset(instance: dg.DagsterInstance, store: DataStore, preset: TokenizationPreset) -> TokenizationPreset:
+    """Validate, store and register a tokenization preset."""
+    from mistudio_pipelines.tokenization.presets import save_preset
+
+    saved = save_preset(store, preset)
+    instance.add_dynamic_partitions(str(TOKENIZATIONS.name), [saved.name])
+    write_audit(store, "tokenization_saved", None, name=saved.name, tokenizer=saved.tokenizer)
+    return saved
+
+
+def register_missing_keys(instance: dg.DagsterInstance, store: DataStore) -> list[str]:
+    """Register datasets and presets that are on disk but unknown to the instance.
+
+    That is so where an addition was cut short, or where the data folder came from another instance.
+
+    Returns:
+        The ids and names that were registered.
+    """
+    known = set(instance.get_dynamic_partitions(str(DATASETS.name)))
+    missing = [record.id for record in read_all_records(store) if record.id not in known and not record.deleting]
+    instance.add_dynamic_partitions(str(DATASETS.name), missing)
+    presets = {path.stem for path in store.presets_root.glob("*.json")}
+    missing_presets = sorted(presets - set(instance.get_dynamic_partitions(str(TOKENIZATIONS.name))))
+    instance.add_dynamic_partitions(str(TOKENIZATIONS.name), missing_presets)
+    return [*missing, *missing_presets]

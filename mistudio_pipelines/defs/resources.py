@@ -1,0 +1,97 @@
+"""The resources of Dagster: the data folder, the Hub, and what runs the shards of a tokenization.
+
+What belongs here: their settings and nothing else. The folder's layout is `store/layout.py`, the Hub `hub/`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from mistudio_pipelines.defs.names import WORKER_TAG
+from mistudio_pipelines.defs.workers import this_worker
+from mistudio_pipelines.store.layout import DataStore
+
+if TYPE_CHECKING:
+    from mistudio_pipelines.hub.client import HubClient
+
+DATA_VARIABLE = "MISTUDIO_DATA"
+
+
+def data_folder_from_environment() -> Path:
+    """`MISTUDIO_DATA`, else `./data`; absolute."""
+    return Path(os.environ.get(DATA_VARIABLE) or "data").expanduser().resolve()
+
+
+class DataStoreResource(dg.ConfigurableResource[DataStore]):
+    """The data folder. Every byte that this product writes lies below it."""
+
+    data_folder: str = Field(
+        default="",
+        description="The data folder; empty: the environment variable MISTUDIO_DATA, else ./data.",
+    )
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Note on the run which process works on it, so that a lost run can be told from a slow one."""
+        if context.run is not None and context.instance is not None:
+            context.instance.add_run_tags(context.run.run_id, {WORKER_TAG: this_worker().to_tag()})
+
+    def open(self) -> DataStore:
+        """The folder's layout."""
+        folder = Path(self.data_folder).expanduser().resolve() if self.data_folder else data_folder_from_environment()
+        return DataStore(folder)
+
+
+class HuggingFaceHub(dg.ConfigurableResource["HubClient"]):
+    """The Hugging Face Hub. Tokens are never settings: they come from the environment, a secret file or the login."""
+
+    endpoint: str = Field(default="", description="Address of the Hub; empty: HF_ENDPOINT, else the public Hub.")
+    connections: int = Field(default=4, ge=1, le=16, description="Files that are downloaded at the same time.")
+    bytes_per_second: int | None = Field(
+        default=None, description="Upper limit of the download in bytes per second; empty: none."
+    )
+
+    def client(self, store: DataStore, token_name: str | None) -> HubClient:
+        """A client that uses the named secret.
+
+        Args:
+            store: The data folder (caches lie below it).
+            token_name: Name of the secret, or None for HF_TOKEN or the login store.
+        """
+        self.prepare(store)
+        from mistudio_pipelines.hub.client import HubClient
+
+        return HubClient(store, token_name=token_name, endpoint=self.endpoint or None)
+
+    def prepare(self, store: DataStore) -> None:
+        """Point the Hugging Face libraries at the data folder, before anything imports them."""
+        from mistudio_pipelines.hub.environment import prepare_environment
+
+        prepare_environment(store)
+
+
+class ShardExecutor(dg.ConfigurableResource[Executor]):
+    """What runs the shards of one tokenization side by side."""
+
+    kind: Literal["threads", "processes"] = Field(
+        default="threads",
+        description="threads suit the fast engines; processes suit slow tokenizers written in Python.",
+    )
+    workers: int = Field(default=0, ge=0, description="Shards worked on at the same time; 0: one per core.")
+
+    @contextmanager
+    def start(self) -> Iterator[Executor]:
+        """The executor, ended when the block ends."""
+        workers = self.workers or os.cpu_count() or 1
+        pool: Executor = ThreadPoolExecutor(workers) if self.kind == "threads" else ProcessPoolExecutor(workers)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,1 @@
+"""The configuration files of Dagster's instance (data only; the files at the top level link here)."""

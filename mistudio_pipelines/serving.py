@@ -1,0 +1,300 @@
+"""Starting and stopping the services of one machine: code server, webserver and daemon, as three processes.
+
+What belongs here: processes, ports and the note of what runs. What does not: anything about datasets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from mistudio_pipelines.errors import ErrorCode, MistudioError
+from mistudio_pipelines.store.atomic import write_bytes, write_json
+
+LOCATION_NAME = "mistudio_pipelines"
+_LOOPBACK = "127.0.0.1"
+_SECONDS_TO_START = 120.0
+_SECONDS_TO_STOP = 8.0
+_MOST_RESTARTS = 5
+_RESTART_WINDOW_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """Services that were started earlier, as noted in the Dagster home.
+
+    Attributes:
+        url: Address of the UI and of GraphQL.
+        pids: Process ids: the one that started them, then the services.
+        started: When each of those processes was started, seconds since 1970.
+    """
+
+    url: str
+    pids: tuple[int, ...]
+    started: tuple[float, ...]
+
+    def alive(self) -> list[psutil.Process]:
+        """Those of the processes that still run."""
+        found = []
+        for pid, started in zip(self.pids, self.started, strict=True):
+            try:
+                process = psutil.Process(pid)
+                if abs(process.create_time() - started) < 2 and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+
+def find_server(home: Path) -> RunningServer | None:
+    """The services noted in a Dagster home, where their starter still runs and the webserver answers."""
+    server = _read_note(home)
+    if server is None:
+        return None
+    starter_runs = any(process.pid == server.pids[0] for process in server.alive())
+    return server if starter_runs and answers(server.url) else None
+
+
+def answers(url: str, path: str = "/server_info") -> bool:
+    """True where a webserver answers."""
+    try:
+        with urllib.request.urlopen(url + path, timeout=5) as response:  # noqa: S310  (our own http address)
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def stop_leftovers(home: Path) -> None:
+    """End services whose starter was killed; they would serve an instance that nobody watches."""
+    server = _read_note(home)
+    if server is not None:
+        _end([child for process in server.alive() for child in (process, *process.children(recursive=True))])
+    _note(home).unlink(missing_ok=True)
+
+
+@dataclass
+class _Service:
+    name: str
+    arguments: list[str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    restarts: list[float] = field(default_factory=list)
+
+
+class Services:
+    """The three services of one Dagster home.
+
+    Args:
+        home: The Dagster home (prepared).
+        data_folder: The data folder.
+        host: Address the UI listens on; loopback unless chosen otherwise.
+        port: Port of the UI.
+    """
+
+    def __init__(self, home: Path, data_folder: Path, host: str = _LOOPBACK, port: int = 3000) -> None:
+        self._home = home
+        self._environment = {
+            **os.environ,
+            "DAGSTER_HOME": str(home),
+            "MISTUDIO_DATA": str(data_folder),
+            "DAGSTER_DISABLE_TELEMETRY": "1",
+        }
+        # Without compiled modules on disk every run would compile its imports again.
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self._host, self._port = host, port
+        self.url = f"http://{_LOOPBACK if host == '0.0.0.0' else host}:{port}"  # noqa: S104  (only compared)
+        self._services: list[_Service] = []
+
+    def start(self) -> None:
+        """Start everything and wait until the UI answers and knows the code.
+
+        Raises:
+            MistudioError: `port_in_use`, or `internal` where a service does not come up (names its log).
+        """
+        if not port_is_free(self._host, self._port):
+            raise MistudioError(
+                ErrorCode.PORT_IN_USE,
+                f"Port {self._port} is in use by another program.",
+                f"Choose another: `mistudio up --port {self._port + 1}`.",
+            )
+        logs = self._home / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        code_port = free_port()
+        workspace = self._home / "workspace.yaml"
+        write_bytes(workspace, _workspace(code_port).encode())
+        try:
+            self._add("code", ["-m", "dagster", *_code_server_arguments(code_port)], logs)
+            self._add(
+                "webserver",
+                ["-m", "dagster_webserver", "-h", self._host, "-p", str(self._port), "-w", str(workspace)],
+                logs,
+            )
+            self._wait_for(lambda: _code_is_loaded(self.url))
+            # Last, so that it never finds a workspace that does not answer yet.
+            self._add("daemon", ["-m", "dagster._daemon", "run", "-w", str(workspace)], logs)
+        except BaseException:
+            self.stop()
+            raise
+        self._write_note()
+
+    def watch(self) -> None:
+        """Start a service again that has ended; call it every second or so.
+
+        Raises:
+            MistudioError: `internal` where one ends again and again.
+        """
+        for service in self._services:
+            if service.process is None or service.process.poll() is None:
+                continue
+            now = time.monotonic()
+            service.restarts = [at for at in service.restarts if now - at < _RESTART_WINDOW_SECONDS] + [now]
+            if len(service.restarts) > _MOST_RESTARTS:
+                raise self._failure(service)
+            self._launch(service)
+            self._write_note()
+
+    def stop(self) -> None:
+        """End everything that was started, also runs that are being worked on; they continue after the next start."""
+        processes: list[psutil.Process] = []
+        for service in reversed(self._services):
+            if service.process is not None:
+                try:
+                    process = psutil.Process(service.process.pid)
+                    processes += [process, *process.children(recursive=True)]
+                except psutil.NoSuchProcess:
+                    continue
+        _end(processes)
+        for service in self._services:
+            if service.process is not None:
+                service.process.wait()
+        _note(self._home).unlink(missing_ok=True)
+
+    def _add(self, name: str, arguments: list[str], logs: Path) -> None:
+        service = _Service(name, arguments, logs / f"{name}.log")
+        self._services.append(service)
+        self._launch(service)
+
+    def _launch(self, service: _Service) -> None:
+        with service.log.open("ab") as log:
+            # A session of its own: Ctrl-C in the terminal reaches only us, and we end them in order.
+            service.process = subprocess.Popen(
+                [sys.executable, *service.arguments],
+                env=self._environment,
+                cwd=self._home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _wait_for(self, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _SECONDS_TO_START
+        while not ready():
+            for service in self._services:
+                if service.process is not None and service.process.poll() is not None:
+                    raise self._failure(service)
+            if time.monotonic() > deadline:
+                raise self._failure(self._services[-1])
+            time.sleep(0.1)
+
+    def _failure(self, service: _Service) -> MistudioError:
+        return MistudioError(
+            ErrorCode.INTERNAL, f"The {service.name} service does not stay up.", f"Its log says why: {service.log}."
+        )
+
+    def _write_note(self) -> None:
+        pids = [os.getpid(), *(one.process.pid for one in self._services if one.process is not None)]
+        started = []
+        for pid in pids:
+            try:
+                started.append(psutil.Process(pid).create_time())
+            except psutil.NoSuchProcess:
+                started.append(0.0)
+        write_json(_note(self._home), {"url": self.url, "pids": pids, "started": started})
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """True where a server could listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _code_server_arguments(port: int) -> list[str]:
+    return [
+        *("api", "grpc", "--module-name", "mistudio_pipelines.definitions", "--host", _LOOPBACK),
+        *("--port", str(port), "--location-name", LOCATION_NAME),
+    ]
+
+
+def _workspace(code_port: int) -> str:
+    return (
+        "# Written by `mistudio up` at each start.\n"
+        "load_from:\n"
+        f"  - grpc_server:\n      host: {_LOOPBACK}\n      port: {code_port}\n      location_name: {LOCATION_NAME}\n"
+    )
+
+
+def _code_is_loaded(url: str) -> bool:
+    query = "{ repositoriesOrError { __typename ... on RepositoryConnection { nodes { name } } } }"
+    request = urllib.request.Request(  # noqa: S310  (our own http address)
+        url + "/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  (as above)
+            answer: dict[str, Any] = json.load(response)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+    return bool(answer.get("data", {}).get("repositoriesOrError", {}).get("nodes"))
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    """Ask processes to end, then make them."""
+    for process in processes:
+        try:
+            process.send_signal(signal.SIGTERM)
+        except psutil.NoSuchProcess:
+            continue
+    _, alive = psutil.wait_procs(processes, timeout=_SECONDS_TO_STOP)
+    for process in alive:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(alive, timeout=_SECONDS_TO_STOP)
+
+
+def _note(home: Path) -> Path:
+    return home / "server.json"
+
+
+def _read_note(home: Path) -> RunningServer | None:
+    try:
+        value = json.loads(_note(home).read_text())
+        return RunningServer(str(value["url"]), tuple(map(int, value["pids"])), tuple(map(float, value["started"])))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None

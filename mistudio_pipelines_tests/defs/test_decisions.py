@@ -1,0 +1,70 @@
+"""What starts by itself: the rules, without Dagster."""
+
+from __future__ import annotations
+
+import pytest
+
+from mistudio_pipelines.defs.decisions import MOST_CONTINUATIONS, Attempt, DatasetFacts, WantedRun, next_runs
+from mistudio_pipelines.defs.names import ATTEMPT_TAG
+
+NEW = DatasetFacts("ds_a_123456")
+DOWNLOADED = DatasetFacts("ds_a_123456", downloaded=True, raw_run_id="run-1")
+READY = DatasetFacts("ds_a_123456", downloaded=True, ingested=True)
+
+
+def test_a_dataset_that_was_just_added_is_downloaded() -> None:
+    assert next_runs(NEW) == [WantedRun("download", "ds_a_123456", "download/ds_a_123456")]
+
+
+def test_a_download_that_is_queued_or_running_is_not_started_twice() -> None:
+    assert next_runs(DatasetFacts("ds_a_123456", download=Attempt("run-1", "active"))) == []
+
+
+@pytest.mark.parametrize("state", ["failed", "canceled"])
+def test_what_failed_for_a_reason_waits_for_a_person(state: str) -> None:
+    assert next_runs(DatasetFacts("ds_a_123456", download=Attempt("run-1", state))) == []
+    assert next_runs(DatasetFacts("ds_a_123456", True, "run-1", ingestion=Attempt("run-2", state))) == []
+
+
+def test_a_lost_download_is_continued_and_says_how_often_that_happened() -> None:
+    (wanted,) = next_runs(DatasetFacts("ds_a_123456", download=Attempt("run-1", "lost", continuations=1)))
+    assert wanted.job == "download"
+    assert wanted.run_key.endswith("after/run-1")
+    assert wanted.tags == {ATTEMPT_TAG: "2"}
+
+
+def test_a_download_that_is_lost_again_and_again_is_given_up() -> None:
+    lost = Attempt("run-9", "lost", continuations=MOST_CONTINUATIONS)
+    assert next_runs(DatasetFacts("ds_a_123456", download=lost)) == []
+
+
+def test_ingestion_follows_a_download() -> None:
+    assert next_runs(DOWNLOADED) == [WantedRun("ingest", "ds_a_123456", "ingest/ds_a_123456/run-1")]
+
+
+def test_each_download_leads_to_one_ingestion_of_its_own() -> None:
+    again = DatasetFacts("ds_a_123456", downloaded=True, raw_run_id="run-7")
+    assert next_runs(again)[0].run_key != next_runs(DOWNLOADED)[0].run_key
+
+
+def test_a_dataset_that_is_ready_waits_for_nothing() -> None:
+    assert next_runs(READY) == []
+
+
+def test_tokenizations_asked_for_when_adding_start_with_the_ingestion() -> None:
+    facts = DatasetFacts("ds_a_123456", True, "run-1", wanted_tokenizations=("gpt2-1024",))
+    ingestion, tokenization = next_runs(facts)
+    assert ingestion.job == "ingest"
+    assert (tokenization.job, tokenization.preset) == ("tokenize", "gpt2-1024")
+    assert tokenization.run_key == "tokenize/ds_a_123456/gpt2-1024/run-1"
+
+
+def test_a_lost_tokenization_is_continued_although_the_dataset_is_ingested() -> None:
+    facts = DatasetFacts("ds_a_123456", True, None, True, tokenizations={"gpt2-1024": Attempt("run-3", "lost")})
+    (wanted,) = next_runs(facts)
+    assert (wanted.job, wanted.preset) == ("tokenize", "gpt2-1024")
+
+
+def test_nothing_is_ingested_while_the_files_are_downloaded_again() -> None:
+    facts = DatasetFacts("ds_a_123456", True, None, True, download=Attempt("run-2", "active"))
+    assert next_runs(facts) == []

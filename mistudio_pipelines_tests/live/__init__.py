@@ -1,0 +1,1 @@
+"""End-to-end tests with live processes: a real daemon, webserver and code server on a temporary Dagster home."""

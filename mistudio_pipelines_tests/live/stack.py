@@ -1,0 +1,143 @@
+"""A whole installation in a temporary folder, for the live tests: services, command line, GraphQL, a local Hub."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mistudio_pipelines.client import MistudioClient
+from mistudio_pipelines.defs.instance import open_instance, prepare_home
+from mistudio_pipelines.defs.status import DatasetOverview, list_datasets
+from mistudio_pipelines.serving import Services, free_port
+from mistudio_pipelines.store.layout import DataStore
+from mistudio_pipelines_tests.hub_server import HubServer
+
+PROJECT = Path(__file__).parents[2]
+
+
+def parquet_bytes(texts: list[str], row_group_size: int = 500) -> bytes:
+    """A Parquet file with a `text` column that does not compress (so that its size is what the texts say)."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"text": texts}), buffer, row_group_size=row_group_size, compression="none")
+    return buffer.getvalue()
+
+
+@dataclass
+class Stack:
+    """A running installation.
+
+    Attributes:
+        store: Its data folder.
+        home: Its Dagster home.
+        services: Its processes.
+        hub: The Hub it downloads from.
+        environment: Environment variables of every process of it.
+    """
+
+    store: DataStore
+    home: Path
+    services: Services
+    hub: HubServer
+    environment: Mapping[str, str]
+
+    @property
+    def client(self) -> MistudioClient:
+        return MistudioClient(self.services.url)
+
+    def run(
+        self, *arguments: str, module: str = "mistudio_pipelines.cli", **options: Any
+    ) -> subprocess.CompletedProcess:
+        """Run a command of the environment as a person would."""
+        code = "from mistudio_pipelines.cli import main; main()"
+        command = [sys.executable, "-c", code] if module == "mistudio_pipelines.cli" else [sys.executable, "-m", module]
+        return subprocess.run(
+            [*command, *arguments],
+            env=dict(self.environment),
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            **options,
+        )
+
+    def mistudio(self, *arguments: str) -> str:
+        """Run the `mistudio` command and return what it printed; it must succeed."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def add(self, *arguments: str) -> str:
+        """Add a dataset and return its id."""
+        return str(json.loads(self.mistudio("add", *arguments, "--json"))["id"])
+
+    def datasets(self) -> dict[str, DatasetOverview]:
+        with open_instance(self.home) as instance:
+            return {one.record.id: one for one in list_datasets(instance, self.store)}
+
+    def wait(self, ready: Callable[[], Any], seconds: float = 120.0, what: str = "it") -> Any:
+        """Wait until something is true, and return it."""
+        deadline = time.monotonic() + seconds
+        while not (value := ready()):
+            assert time.monotonic() < deadline, f"waited {seconds} s for {what}: {self.describe()}"
+            time.sleep(0.3)
+        return value
+
+    def wait_until(self, dataset_ids: list[str], status: str = "ready", seconds: float = 120.0) -> None:
+        """Wait until datasets have a status."""
+        self.wait(
+            lambda: all(self.datasets()[one].status.status == status for one in dataset_ids),
+            seconds,
+            f"{dataset_ids} to be {status}",
+        )
+
+    def describe(self) -> str:
+        lines = [f"{key}: {one.status}" for key, one in self.datasets().items()]
+        for log in sorted((self.home / "logs").glob("*.log")):
+            lines.append(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-15:]))
+        return "\n".join(lines)
+
+    def runs(self, job: str, dataset_id: str | None = None) -> list[dg.DagsterRun]:
+        tags = {"mistudio/dataset_id": dataset_id} if dataset_id else None
+        with open_instance(self.home) as instance:
+            return list(instance.get_runs(dg.RunsFilter(job_name=job, tags=tags)))
+
+    def step_times(self, asset: str) -> list[tuple[float, float]]:
+        """When each run of an asset's step began and ended, in order."""
+        times = []
+        with open_instance(self.home) as instance:
+            for run in instance.get_runs():
+                times += [
+                    (step.start_time, step.end_time)
+                    for step in instance.get_run_step_stats(run.run_id)
+                    if step.step_key == asset and step.start_time and step.end_time
+                ]
+        return sorted(times)
+
+
+def start_stack(folder: Path, hub: HubServer) -> Stack:
+    """Prepare and start everything in a folder."""
+    store = DataStore(folder / "data")
+    home = store.root / "dagster"
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith(("HF_", "DAGSTER_"))},
+        **{"MISTUDIO_DATA": str(store.root), "DAGSTER_HOME": str(home), "HF_ENDPOINT": hub.endpoint},
+        "HF_HOME": str(folder / "hf"),
+    }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.update({key: environment[key] for key in ("MISTUDIO_DATA", "DAGSTER_HOME", "HF_ENDPOINT", "HF_HOME")})
+    prepare_home(home)
+    services = Services(home, store.root, port=free_port())
+    services.start()
+    return Stack(store, home, services, hub, environment)
