@@ -73,11 +73,12 @@ class Blob:
 
 
 class CommitHeader(NamedTuple):
-    """What a commit says of itself; the date comes first, so that the newest of several is the largest."""
+    """What a commit says of itself; its number comes first, so that the newest of several is the largest."""
 
-    date: str
+    number: int
     id: str
     title: str
+    date: str
     parent: str | None
 
 
@@ -183,7 +184,8 @@ class Repository:
         identity = [self.kind, self.id, branch, parent or "", title]
         identity += [f"{path}\0{blob.sha256 if blob else ''}" for path, blob in sorted(blobs.items())]
         commit_id = hashlib.sha1("\n".join(identity).encode(), usedforsecurity=False).hexdigest()
-        header = CommitHeader(datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z", commit_id, title, parent)
+        date = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        header = CommitHeader(len(self.commits), commit_id, title, date, parent)
         files = dict(tip.files) if tip else {}
         for path, blob in blobs.items():
             if blob is None:
