@@ -142,7 +142,7 @@ def _classify_exception(exception: BaseException, now: datetime | None) -> Fault
         if isinstance(cause, OfflineModeIsEnabled):
             return Fault(FaultKind.FAIL, reason="offline mode is on (HF_HUB_OFFLINE)")
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return Fault(FaultKind.FAIL, reason=f"the server's certificate was refused ({cause.verify_message})")
+            return Fault(FaultKind.FAIL, reason=f"the server's certificate was refused ({cause})")
         if isinstance(cause, HfHubHTTPError):
             return _classify_status(cause.response.status_code, cause.response.headers, now)
     for cause in _causes(exception):

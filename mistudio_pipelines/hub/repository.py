@@ -186,7 +186,7 @@ def plan_repository(
         split: tuple(_remote_file(client, source, source.tree[path], split) for path in found.splits[split])
         for split in names
     }
-    column = _choose_column(columns, text_column)
+    column = _choose_column(source.repository, columns, text_column)
     download_bytes = sum(file.size for each in files.values() for file in each)
     return RepositoryPlan(
         repository=source.repository,
@@ -333,10 +333,16 @@ def _known_columns(seen: Peek, declared: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _choose_column(columns: Mapping[str, str], requested: str | None) -> str:
-    if not columns and requested is not None:
+def _choose_column(repository: str, columns: Mapping[str, str], requested: str | None) -> str:
+    if columns:
+        return choose_text_column(columns, requested)
+    if requested is not None:
         return requested  # checked when the file is read
-    return choose_text_column(columns, requested)
+    raise MistudioError(
+        ErrorCode.NO_TEXT_COLUMN,
+        f"The columns of '{repository}' are known only after the download.",
+        "Name the column that holds the text.",
+    )
 
 
 def _remote_file(client: HubClient, source: _Source, file: TreeFile, split: str) -> RemoteFile:

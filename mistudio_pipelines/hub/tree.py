@@ -166,7 +166,7 @@ def _make_listing(paths: Iterable[str]) -> _Listing:
         for name in reversed(missing):
             entry = {"name": name, "size": 0, "type": "file" if name == path else "directory"}
             listing.entries[name] = entry
-            listing.folders[name.rpartition("/")[0]].append(entry)
+            listing.folders.setdefault(name.rpartition("/")[0], []).append(entry)
             if name != path:
                 listing.folders[name] = []
     return listing
