@@ -141,7 +141,7 @@ def assemble_file(task: AssembleTask) -> FileReport:
     temporary = task.path.with_name(f".{task.name}.tmp")
     schema = file_schema(task.column, task.dtype, None if task.ragged else task.frame.width, task.with_mask)
     try:
-        with _open_writer(temporary, schema) as writer:
+        with open_writer(temporary, schema) as writer:
             for chosen in _row_groups(order, rows):
                 if task.stop_file.exists():
                     raise Stopped("Tokenization")
@@ -269,7 +269,13 @@ def _row_groups(order: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
         yield order[begin : begin + size]
 
 
-def _open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+def open_writer(path: Path | pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of rows with the encoding and compression that all files of rows have.
+
+    Args:
+        path: Where to; may be a stream.
+        schema: See `file_schema`.
+    """
     # Splitting ids into their bytes puts the zeros of small ids beside each other: smaller and faster than plain.
     columns = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in schema.names if name != ATTENTION_MASK}
     masks = {f"{name}.list.element": "PLAIN" for name in schema.names if name == ATTENTION_MASK}
@@ -293,7 +299,7 @@ def _table(gathered: GatheredRows, schema: pa.Schema, task: AssembleTask) -> pa.
 
 
 def _list_array(values: np.ndarray, bounds: np.ndarray, kind: pa.DataType) -> pa.Array:
-    flat = pa.array(values.astype(kind.value_type.to_pandas_dtype(), copy=False))
+    flat = pa.array(values.astype(str(kind.value_type), copy=False))
     if pa.types.is_fixed_size_list(kind):
         return pa.FixedSizeListArray.from_arrays(flat, type=kind)
     return pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), flat, type=kind)

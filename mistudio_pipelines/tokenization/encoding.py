@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow.compute as pc
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
-from mistudio_pipelines.progress import ShouldStop, never_stop
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import read_manifest
 from mistudio_pipelines.tokenization.engines import Encoded, Engine, EngineName, TransformersEngine, open_engine
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
     from mistudio_pipelines.text.reading import TextBatch
 
 _BATCH_ROWS = 2048
+_BATCH_BYTES = 4 << 20
+# A batch is what a worker finishes after it was told to stop; this takes about a third of a second.
+_SLOW_BATCH_BYTES = 1 << 20
 # A stretch of about this many characters in each so many bytes of text is encoded by both engines.
 _CHECKED_CHARACTERS = 400
 _BYTES_FOR_EACH_CHECK = 1 << 20
@@ -128,31 +130,25 @@ class _Tally:
     by_engine: dict[str, int] = field(default_factory=dict)
 
 
-def encode_shard(task: EncodeTask, on_documents: Callable[[int, int], None] | None = None) -> PieceReport:
+def encode_shard(task: EncodeTask) -> PieceReport:
     """Encode one shard and write its piece.
 
     A difference between the engines makes the shard start again with Hugging Face's.
 
     Args:
         task: The shard.
-        on_documents: Told after each batch how many documents and tokens it had (only in the caller's process).
 
     Raises:
         MistudioError: `tokenization_failed` with the number of a sample that cannot be encoded.
         Stopped: Where the stop file appeared.
     """
     try:
-        return _encode(task, task.engines.engine, None, on_documents)
+        return _encode(task, task.engines.engine, None)
     except EnginesDifferError as difference:
-        return _encode(task, "tokenizers", difference.sample, on_documents)
+        return _encode(task, "tokenizers", difference.sample)
 
 
-def _encode(
-    task: EncodeTask,
-    engine_name: EngineName,
-    difference: int | None,
-    on_documents: Callable[[int, int], None] | None,
-) -> PieceReport:
+def _encode(task: EncodeTask, engine_name: EngineName, difference: int | None) -> PieceReport:
     from mistudio_pipelines.text.reading import iter_text_batches
 
     began = time.monotonic()
@@ -161,17 +157,20 @@ def _encode(
     manifest = read_manifest(task.raw_folder)
     try:
         batches = iter_text_batches(
-            task.raw_folder, manifest, row_groups=task.row_groups, batch_rows=_BATCH_ROWS, should_stop=_stop(task)
+            task.raw_folder,
+            manifest,
+            row_groups=task.row_groups,
+            batch_rows=_BATCH_ROWS,
+            batch_bytes=_BATCH_BYTES if engine_name == "fastokens" else _SLOW_BATCH_BYTES,
+            should_stop=task.stop_file.exists,
         )
         for batch in batches:
-            before = encoder.tally.tokens_encoded
             samples, encoded = encoder.encode(batch)
             marked = mark_documents(
                 encoded.ids, encoded.bounds, separator=task.separator, begin=task.begin, head=task.head
             )
             writer.add(samples, marked)
-            if on_documents is not None:
-                on_documents(len(batch.texts), encoder.tally.tokens_encoded - before)
+            writer.tell(encoder.tally.documents)
         tables_crc32 = writer.finish()
     finally:
         writer.close()
@@ -201,10 +200,6 @@ def _encode(
     )
     write_report(task.pieces_folder, report)
     return report
-
-
-def _stop(task: EncodeTask) -> ShouldStop:
-    return task.stop_file.exists if task.stop_file.name else never_stop
 
 
 class _DocumentEncoder:
@@ -275,7 +270,7 @@ class _DocumentEncoder:
         kept: list[int] = []
         found: list[tuple[np.ndarray, Encoded]] = []
         for index, text in enumerate(texts):
-            if _stop(self._task)():
+            if self._task.stop_file.exists():
                 raise Stopped("Tokenization")
             sample = samples[index : index + 1]
             try:

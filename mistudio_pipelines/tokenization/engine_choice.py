@@ -15,11 +15,10 @@ from mistudio_pipelines.progress import ProgressCallback, ShouldStop
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.tokenization.engine_proof import (
     MOST_DIFFERING_CHARACTERS,
-    EngineProof,
     differing_code_points,
-    first_difference,
+    proved,
     read_proof,
-    write_proof,
+    same,
 )
 from mistudio_pipelines.tokenization.engines import (
     Engine,
@@ -81,21 +80,28 @@ def choose_engine(
     """
     if backend_file is None:
         return _chosen("transformers", "This tokenizer is written in Python and has no other engine.")
-    texts = [*hard_texts(_special_contents(tokenizer)), *first_texts]
-    if not _wrapping_changes_nothing(tokenizer, backend_file, texts):
-        return _chosen("transformers", "This tokenizer's class changes what its backend gives.")
-    version, reference = engine_version("fastokens"), engine_version("tokenizers")
-    proof = read_proof(store, sha256, "fastokens", version, reference)
-    if proof is None and text_bytes < WORTH_PROVING_BYTES:
+    texts = hard_texts(_special_contents(tokenizer))
+    wrapping = proved(
+        store, sha256, "tokenizers", "transformers", lambda: _compare_wrapping(tokenizer, backend_file, texts)
+    )
+    if not wrapping.equal:
+        return _chosen("transformers", f"Hugging Face's engine alone is not used: {wrapping.reason}.")
+    if read_proof(store, sha256, "fastokens", "tokenizers") is None and text_bytes < WORTH_PROVING_BYTES:
         return _chosen("tokenizers", "There is too little text for a faster engine to be worth its proof.")
-    if proof is None:
-        proof = prove_fastokens(backend_file, sha256, texts, on_progress, should_stop)
-        write_proof(store, proof)
+    proof = proved(
+        store,
+        sha256,
+        "fastokens",
+        "tokenizers",
+        lambda: compare_fastokens(backend_file, texts, on_progress, should_stop),
+    )
     if not proof.equal:
-        return _chosen("tokenizers", f"fastokens {version} is not used: {proof.reason}.")
-    if not _same_with_fastokens(backend_file, first_texts, add_special_tokens):
-        return _chosen("tokenizers", f"fastokens {version} gives other ids on the dataset's first texts.")
-    return EngineChoice("fastokens", version, f"fastokens {version}: {proof.reason}.", proof.differing_characters)
+        return _chosen("tokenizers", f"fastokens {proof.version} is not used: {proof.reason}.")
+    alike = without_characters(first_texts, proof.differing_characters)
+    if not same(*_fast_and_reference(backend_file, add_special_tokens), alike):
+        return _chosen("tokenizers", f"fastokens {proof.version} gives other ids on the dataset's first texts.")
+    reason = f"fastokens {proof.version}: {proof.reason}, and the dataset's first texts."
+    return EngineChoice("fastokens", proof.version, reason, proof.differing_characters)
 
 
 def _chosen(name: EngineName, reason: str) -> EngineChoice:
@@ -108,75 +114,59 @@ def _special_contents(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     return [*tokenizer.all_special_tokens, *added[:100], *added[-100:]]
 
 
-def _wrapping_changes_nothing(tokenizer: PreTrainedTokenizerBase, backend_file: Path, texts: Sequence[str]) -> bool:
-    """True where calling the tokenizer gives what its backend gives alone."""
+def _fast_and_reference(backend_file: Path, add_special_tokens: bool) -> tuple[Engine, Engine]:
+    return (
+        open_engine("fastokens", backend_file, add_special_tokens),
+        open_engine("tokenizers", backend_file, add_special_tokens),
+    )
+
+
+def _compare_wrapping(
+    tokenizer: PreTrainedTokenizerBase, backend_file: Path, texts: Sequence[str]
+) -> tuple[bool, str, str]:
+    """Whether calling the tokenizer gives what its backend gives alone."""
     for add_special_tokens in (True, False):
-        reference = TransformersEngine(tokenizer, add_special_tokens)
-        if not _same(open_engine("tokenizers", backend_file, add_special_tokens), reference, texts):
-            return False
-    return True
+        engine = open_engine("tokenizers", backend_file, add_special_tokens)
+        if not same(engine, TransformersEngine(tokenizer, add_special_tokens), texts):
+            return False, "the tokenizer's class changes what it gives", ""
+    return True, "equal on the hard sample", ""
 
 
-def _same(engine: Engine, reference: Engine, texts: Sequence[str]) -> bool:
-    """As `first_difference`, for a reference that may refuse some texts: then the engine must refuse them too."""
-    try:
-        return first_difference(engine, reference, texts) is None
-    except Exception:  # noqa: BLE001  (some text is refused by the tokenizer; they are compared one by one)
-        return all(_ids_or_refusal(engine, text) == _ids_or_refusal(reference, text) for text in texts)
+def without_characters(texts: Sequence[str], characters: str) -> list[str]:
+    """The texts that have none of some characters."""
+    unwanted = set(characters)
+    return [text for text in texts if unwanted.isdisjoint(text)]
 
 
-def _ids_or_refusal(engine: Engine, text: str) -> list[int] | None:
-    try:
-        ids: list[int] = engine.encode([text]).ids.tolist()
-    except Exception:  # noqa: BLE001  (a refusal is an answer here)
-        return None
-    return ids
-
-
-def _same_with_fastokens(backend_file: Path, texts: Sequence[str], add_special_tokens: bool) -> bool:
-    fast = open_engine("fastokens", backend_file, add_special_tokens)
-    return _same(fast, open_engine("tokenizers", backend_file, add_special_tokens), texts)
-
-
-def prove_fastokens(
-    backend_file: Path, sha256: str, texts: Sequence[str], on_progress: ProgressCallback, should_stop: ShouldStop
-) -> EngineProof:
-    """Compare fastokens with Hugging Face's engine on the hard sample and on every code point of Unicode.
+def compare_fastokens(
+    backend_file: Path, texts: Sequence[str], on_progress: ProgressCallback, should_stop: ShouldStop
+) -> tuple[bool, str, str]:
+    """Compare fastokens with Hugging Face's engine on every code point of Unicode and on the hard sample.
 
     Args:
         backend_file: File of the serialized backend.
-        sha256: The tokenizer's content hash.
         texts: The hard sample.
         on_progress: Told while code points are compared.
         should_stop: Polled meanwhile.
 
+    Returns:
+        Whether it may be used, why, and for which characters it may not.
+
     Raises:
         Stopped: Where `should_stop` said so.
     """
-
-    def outcome(equal: bool, reason: str, differing: str = "") -> EngineProof:
-        return EngineProof(
-            engine="fastokens",
-            version=engine_version("fastokens"),
-            tokenizer_sha256=sha256,
-            reference=engine_version("tokenizers"),
-            equal=equal,
-            reason=reason,
-            differing_characters=differing,
-            texts=len(texts),
-        )
-
     try:
-        engine = open_engine("fastokens", backend_file, False)
+        engine, reference = _fast_and_reference(backend_file, False)
     except Exception as error:  # noqa: BLE001  (it refuses kinds of tokenizers that it does not know, in any way)
-        return outcome(False, f"it does not know this kind of tokenizer ({str(error)[:120]})")
-    if not all(_same_with_fastokens(backend_file, texts, add_special_tokens) for add_special_tokens in (True, False)):
-        return outcome(False, "it gives other ids on the hard sample")
-    reference = open_engine("tokenizers", backend_file, False)
-    differing = differing_code_points(engine, reference, on_progress, should_stop)
-    if len(differing) > MOST_DIFFERING_CHARACTERS:
-        return outcome(False, f"it gives other ids for more than {MOST_DIFFERING_CHARACTERS} characters")
-    reason = "proved equal on the hard sample and every code point of Unicode"
-    if differing:
-        reason += f" but {len(differing)}, whose documents go to Hugging Face's engine"
-    return outcome(True, reason, "".join(map(chr, differing)))
+        return False, f"it does not know this kind of tokenizer ({str(error)[:120]})", ""
+    points = differing_code_points(engine, reference, on_progress, should_stop)
+    if len(points) > MOST_DIFFERING_CHARACTERS:
+        return False, f"it gives other ids for more than {MOST_DIFFERING_CHARACTERS} characters", ""
+    characters = "".join(map(chr, points))
+    alike = without_characters(texts, characters)
+    if not all(same(*_fast_and_reference(backend_file, added), alike) for added in (True, False)):
+        return False, "it gives other ids on the hard sample", ""
+    reason = "proved equal on every code point of Unicode, the hard sample"
+    if points:
+        reason = f"proved equal on all but {len(points)} code points of Unicode, the hard sample"
+    return True, reason, characters

@@ -6,7 +6,7 @@ What belongs here: comparing engines on texts, and keeping the outcome. What doe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import sched_getaffinity
 from pathlib import Path
@@ -19,7 +19,7 @@ from mistudio_pipelines.errors import Stopped
 from mistudio_pipelines.progress import Progress, ProgressCallback, ShouldStop
 from mistudio_pipelines.store.atomic import write_bytes
 from mistudio_pipelines.store.layout import DataStore
-from mistudio_pipelines.tokenization.engines import Engine, EngineName
+from mistudio_pipelines.tokenization.engines import Engine, EngineName, engine_version
 from mistudio_pipelines.tokenization.hard_sample import all_code_points, in_contexts
 
 # Code points compared in one call, and in one text.
@@ -36,11 +36,10 @@ class EngineProof(BaseModel):
         engine: The engine.
         version: Its version.
         tokenizer_sha256: Content hash of the tokenizer.
-        reference: Version of the reference, `tokenizers`.
+        reference: What it was compared with, `tokenizers-<version>` or `transformers-<version>`.
         equal: True where it may be used (but for the differing characters).
         reason: One phrase that says why, or why not.
         differing_characters: Characters on which the engines differ.
-        texts: How many texts were compared.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,14 +52,13 @@ class EngineProof(BaseModel):
     equal: bool
     reason: str
     differing_characters: str = ""
-    texts: int = 0
 
 
 def read_proof(
-    store: DataStore, tokenizer_sha256: str, engine: EngineName, version: str, reference: str
+    store: DataStore, tokenizer_sha256: str, engine: EngineName, reference: EngineName
 ) -> EngineProof | None:
-    """The proof for exactly these versions, or None."""
-    path = _path(store, tokenizer_sha256, engine, version, reference)
+    """The proof for the installed versions, or None."""
+    path = _path(store, tokenizer_sha256, engine, engine_version(engine), f"{reference}-{engine_version(reference)}")
     try:
         return EngineProof.model_validate_json(path.read_bytes())
     except (OSError, ValidationError, ValueError):
@@ -74,7 +72,57 @@ def write_proof(store: DataStore, proof: EngineProof) -> None:
 
 
 def _path(store: DataStore, sha256: str, engine: EngineName, version: str, reference: str) -> Path:
-    return store.cache_root / "engine_proofs" / f"{sha256[:32]}-{engine}-{version}-tokenizers-{reference}.json"
+    return store.cache_root / "engine_proofs" / f"{sha256[:32]}-{engine}-{version}-{reference}.json"
+
+
+def proved(
+    store: DataStore,
+    tokenizer_sha256: str,
+    engine: EngineName,
+    reference: EngineName,
+    prove: Callable[[], tuple[bool, str, str]],
+) -> EngineProof:
+    """The proof for exactly these versions: from the cache, or made now and kept.
+
+    Args:
+        store: The data folder.
+        tokenizer_sha256: Content hash of the tokenizer.
+        engine: What is proved equal.
+        reference: To what.
+        prove: Compares them: whether the engine may be used, why, and but for which characters.
+    """
+    version, against = engine_version(engine), f"{reference}-{engine_version(reference)}"
+    known = read_proof(store, tokenizer_sha256, engine, reference)
+    if known is not None:
+        return known
+    equal, reason, differing = prove()
+    proof = EngineProof(
+        engine=engine,
+        version=version,
+        tokenizer_sha256=tokenizer_sha256,
+        reference=against,
+        equal=equal,
+        reason=reason,
+        differing_characters=differing,
+    )
+    write_proof(store, proof)
+    return proof
+
+
+def same(engine: Engine, reference: Engine, texts: Sequence[str]) -> bool:
+    """True where two engines give the same ids for all texts, and refuse the same texts."""
+    try:
+        return first_difference(engine, reference, texts) is None
+    except Exception:  # noqa: BLE001  (some text is refused by the tokenizer; they are compared one by one)
+        return all(_ids_or_refusal(engine, text) == _ids_or_refusal(reference, text) for text in texts)
+
+
+def _ids_or_refusal(engine: Engine, text: str) -> list[int] | None:
+    try:
+        ids: list[int] = engine.encode([text]).ids.tolist()
+    except Exception:  # noqa: BLE001  (a refusal is an answer here)
+        return None
+    return ids
 
 
 def first_difference(engine: Engine, reference: Engine, texts: Sequence[str]) -> str | None:

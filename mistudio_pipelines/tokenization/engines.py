@@ -53,19 +53,17 @@ class Engine(Protocol):
 
 
 class FastokensEngine:
-    """The fast byte-level BPE engine; refuses tokenizers of other kinds when it is built.
+    """The fast byte-level BPE engine.
 
     Args:
-        backend: The serialized backend of the tokenizer (see `loading.backend_json`).
+        tokenizer: The `fastokens.Tokenizer`.
         add_special_tokens: Whether the tokenizer's own special tokens are added.
     """
 
     name: EngineName = "fastokens"
 
-    def __init__(self, backend: str, add_special_tokens: bool) -> None:
-        import fastokens
-
-        self._tokenizer = fastokens.Tokenizer.from_json_str(backend)
+    def __init__(self, tokenizer: Any, add_special_tokens: bool) -> None:
+        self._tokenizer = tokenizer
         self._add_special_tokens = add_special_tokens
 
     def encode(self, texts: Sequence[str]) -> Encoded:
@@ -78,16 +76,14 @@ class TokenizersEngine:
     """Hugging Face's engine, called without the wrapping that transformers puts around it.
 
     Args:
-        backend: The serialized backend of the tokenizer.
+        tokenizer: The `tokenizers.Tokenizer`.
         add_special_tokens: Whether the tokenizer's own special tokens are added.
     """
 
     name: EngineName = "tokenizers"
 
-    def __init__(self, backend: str, add_special_tokens: bool) -> None:
-        import tokenizers
-
-        self._tokenizer = tokenizers.Tokenizer.from_str(backend)
+    def __init__(self, tokenizer: Any, add_special_tokens: bool) -> None:
+        self._tokenizer = tokenizer
         self._add_special_tokens = add_special_tokens
 
     def encode(self, texts: Sequence[str]) -> Encoded:
@@ -136,16 +132,28 @@ def engine_version(name: EngineName) -> str:
     return version(name)
 
 
-@lru_cache(maxsize=8)
 def open_engine(name: Literal["fastokens", "tokenizers"], backend_file: Path, add_special_tokens: bool) -> Engine:
-    """Build an engine from the serialized backend in a file; kept for the life of the process.
+    """Build an engine from the serialized backend in a file; what is slow to build is kept for the process's life.
 
     Args:
         name: Which engine.
-        backend_file: File named by the tokenizer's content hash, so that the same path is the same content.
+        backend_file: File named by the backend's content hash, so that the same path is the same content.
         add_special_tokens: Whether the tokenizer's own special tokens are added.
     """
-    backend = backend_file.read_text()
     if name == "fastokens":
-        return FastokensEngine(backend, add_special_tokens)
-    return TokenizersEngine(backend, add_special_tokens)
+        return FastokensEngine(_fastokens_tokenizer(backend_file), add_special_tokens)
+    return TokenizersEngine(_tokenizers_tokenizer(backend_file), add_special_tokens)
+
+
+@lru_cache(maxsize=4)
+def _fastokens_tokenizer(backend_file: Path) -> Any:
+    import fastokens
+
+    return fastokens.Tokenizer.from_json_str(backend_file.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=4)
+def _tokenizers_tokenizer(backend_file: Path) -> Any:
+    import tokenizers
+
+    return tokenizers.Tokenizer.from_str(backend_file.read_text(encoding="utf-8"))

@@ -152,9 +152,11 @@ def backend_json(tokenizer: PreTrainedTokenizerBase) -> str | None:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return None
-    content = json.loads(backend.to_str())
-    content["truncation"] = None
-    content["padding"] = None
+    serialized: str = backend.to_str()
+    if backend.truncation is None and backend.padding is None:
+        return serialized
+    content = json.loads(serialized)
+    content["truncation"] = content["padding"] = None
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 

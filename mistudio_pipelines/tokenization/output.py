@@ -79,7 +79,7 @@ def file_tasks(
     )
     for number in range(count):
         yield AssembleTask(
-            fingerprint=plan.fingerprint,
+            fingerprint=plan.work_fingerprint,
             split=layout.split,
             name=f"{layout.split}-{number:05d}-of-{count:05d}.parquet",
             first_row=number * rows_in_file,

@@ -7,6 +7,7 @@ a piece that does not fit its report is made again.
 
 from __future__ import annotations
 
+import time
 import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from mistudio_pipelines.store.atomic import write_bytes
 from mistudio_pipelines.tokenization.rows import MarkedDocuments, Marks
 
 _CHECK_CHUNK = 1 << 22
+_SECONDS_BETWEEN_NOTES = 0.5
 
 
 class PieceReport(BaseModel):
@@ -102,6 +104,11 @@ def tables_path(folder: Path, shard: int) -> Path:
     return folder / f"{shard:06d}.npz"
 
 
+def progress_path(folder: Path, shard: int) -> Path:
+    """The file that tells how far a piece is, while it is made."""
+    return folder / f"{shard:06d}.progress"
+
+
 def report_path(folder: Path, shard: int) -> Path:
     """The file of a piece's report."""
     return folder / f"{shard:06d}.json"
@@ -122,10 +129,17 @@ class PieceWriter:
         self._type = np.dtype(f"<u{item_bytes}")
         self._file = ids_path(folder, shard).open("wb")
         self._tables: list[tuple[np.ndarray, ...]] = []
+        self._told = 0.0
         self.stream_length = 0
         self.separators = 0
         self.begins = 0
         self.ids_crc32 = 0
+
+    def tell(self, documents: int) -> None:
+        """Tell others how many documents and tokens the piece has so far; at most twice a second."""
+        if time.monotonic() - self._told > _SECONDS_BETWEEN_NOTES:
+            self._told = time.monotonic()
+            progress_path(self._folder, self._shard).write_text(f"{documents} {self.stream_length}")
 
     def add(self, samples: np.ndarray, marked: MarkedDocuments) -> None:
         """Add documents.
@@ -159,6 +173,20 @@ class PieceWriter:
     def close(self) -> None:
         """Close the file, also after a failure."""
         self._file.close()
+        progress_path(self._folder, self._shard).unlink(missing_ok=True)
+
+
+def read_progress(folder: Path) -> tuple[int, int]:
+    """Documents and tokens of all pieces that are being made."""
+    documents = tokens = 0
+    for path in folder.glob("*.progress"):
+        try:
+            of_documents, of_tokens = path.read_text().split()
+        except (OSError, ValueError):  # finished, or being written, at this moment
+            continue
+        documents += int(of_documents)
+        tokens += int(of_tokens)
+    return documents, tokens
 
 
 def write_report(folder: Path, report: PieceReport) -> None:

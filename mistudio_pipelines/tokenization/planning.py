@@ -18,6 +18,7 @@ from mistudio_pipelines.store.atomic import write_bytes
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import Manifest
 from mistudio_pipelines.tokenization.engine_choice import EngineChoice, choose_engine
+from mistudio_pipelines.tokenization.engines import ENGINE_NAMES, engine_version
 from mistudio_pipelines.tokenization.laying_out import RowPolicy
 from mistudio_pipelines.tokenization.loading import (
     TokenizerIdentity,
@@ -63,6 +64,7 @@ class Plan:
 
     Attributes:
         fingerprint: Of everything that decides about the rows.
+        work_fingerprint: Of how they are made too; unfinished work of another one is not continued.
         manifest: What is tokenized.
         preset: How.
         tokenizer: The loaded tokenizer.
@@ -75,6 +77,7 @@ class Plan:
     """
 
     fingerprint: str
+    work_fingerprint: str
     manifest: Manifest
     preset: TokenizationPreset
     tokenizer: PreTrainedTokenizerBase
@@ -104,6 +107,13 @@ def fingerprint_of(manifest: Manifest, preset: TokenizationPreset) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
+def _work_fingerprint(fingerprint: str, shards: Sequence[InputShard]) -> str:
+    """As `fingerprint_of`, and of the shards and the libraries, which decide about unfinished work only."""
+    versions = [engine_version(name) for name in ENGINE_NAMES]
+    what = [fingerprint, versions, [(shard.split, shard.row_groups) for shard in shards]]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+
 def make_plan(store: DataStore, manifest: Manifest, preset: TokenizationPreset) -> Plan:
     """Load the tokenizer and plan the work.
 
@@ -128,8 +138,11 @@ def make_plan(store: DataStore, manifest: Manifest, preset: TokenizationPreset) 
         )
     row_groups = list_row_groups(store.raw(manifest.dataset_id), manifest)
     wanted = [group for group in row_groups if preset.splits is None or group.split in preset.splits]
+    shards = tuple(plan_shards(wanted))
+    fingerprint = fingerprint_of(manifest, preset)
     return Plan(
-        fingerprint=fingerprint_of(manifest, preset),
+        fingerprint=fingerprint,
+        work_fingerprint=_work_fingerprint(fingerprint, shards),
         manifest=manifest,
         preset=preset,
         tokenizer=tokenizer,
@@ -137,7 +150,7 @@ def make_plan(store: DataStore, manifest: Manifest, preset: TokenizationPreset) 
         policy=row_policy(preset, tokenizer, identity),
         backend_file=keep_backend(store, tokenizer),
         encode_specials=preset.add_special_tokens and preset.mode != "padded",
-        shards=tuple(plan_shards(wanted)),
+        shards=shards,
         item_bytes=2 if identity.vocabulary_size <= 2**16 else 4,
     )
 

@@ -8,25 +8,31 @@ comes out is the same whatever the number of workers, and after any resume.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.progress import Progress, ProgressCallback, ShouldStop, ignore_progress, never_stop
 from mistudio_pipelines.store.atomic import publish_folder, recover_folder
+from mistudio_pipelines.store.ids import check_dataset_id, check_preset_name
 from mistudio_pipelines.store.layout import DataStore
-from mistudio_pipelines.store.manifest import read_manifest
+from mistudio_pipelines.store.manifest import Manifest, read_manifest
 from mistudio_pipelines.tokenization.assembly import AssembleTask, FileReport, assemble_file, finished_file
 from mistudio_pipelines.tokenization.encoding import EncodeTask, EngineSetup, encode_shard
 from mistudio_pipelines.tokenization.engine_choice import EngineChoice
 from mistudio_pipelines.tokenization.laying_out import SplitLayout, lay_out_split
 from mistudio_pipelines.tokenization.output import file_tasks, width_of, write_descriptions
-from mistudio_pipelines.tokenization.pieces import PieceReport, piece_is_intact, read_report
+from mistudio_pipelines.tokenization.pieces import PieceReport, piece_is_intact, read_progress, read_report
 from mistudio_pipelines.tokenization.planning import Plan, fingerprint_of, make_plan, plan_engine
-from mistudio_pipelines.tokenization.presets import load_preset
+from mistudio_pipelines.tokenization.presets import TokenizationPreset, load_preset
 from mistudio_pipelines.tokenization.proof import missing_files, read_tokenization
 from mistudio_pipelines.tokenization.results import TOKENIZATION_NAME, Tokenization, TokenizationResult
 from mistudio_pipelines.tokenization.statistics import LengthCounts
@@ -93,17 +99,67 @@ def tokenize_dataset(
             errors of loading a tokenizer.
         Stopped: Where `should_stop` said so; finished shards are kept.
     """
-    began = time.monotonic()
     preset = load_preset(store, preset_name)
     manifest = read_manifest(store.raw(dataset_id))
-    target = store.tokenized(dataset_id, preset_name)
-    recover_folder(target)
-    fingerprint = fingerprint_of(manifest, preset)
-    if (existing := _unchanged(store, dataset_id, preset_name, fingerprint)) is not None:
-        return TokenizationResult(existing, unchanged=True)
+    with _one_writer(store, dataset_id, preset_name):
+        recover_folder(store.tokenized(dataset_id, preset_name))
+        existing = _unchanged(store, dataset_id, preset_name, fingerprint_of(manifest, preset))
+        if existing is not None:
+            return TokenizationResult(existing, unchanged=True)
+        try:
+            tokenization = _tokenize(store, manifest, preset, executor, on_progress, should_stop)
+        except OSError as error:
+            raise _disk_error(dataset_id, error) from error
+    return TokenizationResult(tokenization, unchanged=False)
+
+
+@contextmanager
+def _one_writer(store: DataStore, dataset_id: str, preset_name: str) -> Iterator[None]:
+    """Hold the right to write one tokenization; different presets of a dataset may be written at the same time.
+
+    Raises:
+        MistudioError: `busy` where another run writes it.
+    """
+    store.locks_root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(store.locks_root / f"{check_dataset_id(dataset_id)}--{check_preset_name(preset_name)}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise MistudioError(
+            ErrorCode.BUSY,
+            f"Dataset {dataset_id} is being tokenized with {preset_name} by another run.",
+            "Wait for it, or cancel that run, then try again.",
+            transient=True,
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _disk_error(dataset_id: str, error: OSError) -> Exception:
+    """A full disk as the sentence that a person sees; other errors as they are."""
+    if error.errno != errno.ENOSPC and "No space left" not in str(error):
+        return error
+    return MistudioError(
+        ErrorCode.INSUFFICIENT_STORAGE,
+        f"The disk is full: dataset {dataset_id} could not be tokenized to the end.",
+        "Free some space and start it again: finished shards are kept.",
+    )
+
+
+def _tokenize(
+    store: DataStore,
+    manifest: Manifest,
+    preset: TokenizationPreset,
+    executor: Executor | None,
+    on_progress: ProgressCallback,
+    should_stop: ShouldStop,
+) -> Tokenization:
+    began = time.monotonic()
     plan = make_plan(store, manifest, preset)
-    place = _Workplace(store.tokenized_partial(dataset_id, preset_name))
-    place.prepare(fingerprint)
+    place = _Workplace(store.tokenized_partial(manifest.dataset_id, preset.name))
+    place.prepare(plan.work_fingerprint)
     with executor_or_threads(executor) as workers:
         choice, pieces = _encode_all(store, plan, place, workers, on_progress, should_stop)
         lengths = LengthCounts()
@@ -115,8 +171,8 @@ def tokenize_dataset(
         plan, choice, pieces, layouts, tasks, files, lengths, place.folder, time.monotonic() - began
     )
     shutil.rmtree(place.work)
-    publish_folder(place.folder, target)
-    return TokenizationResult(tokenization, unchanged=False)
+    publish_folder(place.folder, store.tokenized(manifest.dataset_id, preset.name))
+    return tokenization
 
 
 def _unchanged(store: DataStore, dataset_id: str, preset_name: str, fingerprint: str) -> Tokenization | None:
@@ -138,21 +194,28 @@ def _encode_all(
     should_stop: ShouldStop,
 ) -> tuple[EngineChoice, list[PieceReport]]:
     """Encode every shard that no earlier run has finished; returns the pieces in the order of the shards."""
-    found = [read_report(place.pieces, shard.number, plan.fingerprint) for shard in plan.shards]
+    found = [read_report(place.pieces, shard.number, plan.work_fingerprint) for shard in plan.shards]
     reports = {report.shard: report for report in found if report and piece_is_intact(place.pieces, report)}
     choice = plan_engine(store, plan, on_progress, should_stop)
     total = sum(shard.documents for shard in plan.shards)
 
     def tell() -> None:
-        tokens = sum(report.tokens_encoded for report in reports.values())
-        done = sum(report.documents for report in reports.values())
+        done, tokens = read_progress(place.pieces)
+        tokens += sum(report.tokens_encoded for report in reports.values())
+        done += sum(report.documents for report in reports.values())
         on_progress(Progress(done, total, "rows", f"encoding ({tokens:,} tokens so far)"))
 
     tell()
     tasks = [task for task in _encode_tasks(store, plan, place, choice) if task.shard not in reports]
-    for report in run_tasks(workers, encode_shard, tasks, place.stop_file, should_stop):
-        reports[report.shard] = report
-        tell()
+    run_tasks(
+        workers,
+        encode_shard,
+        tasks,
+        lambda report: reports.update({report.shard: report}),
+        stop_file=place.stop_file,
+        should_stop=should_stop,
+        on_idle=tell,
+    )
     return choice, [reports[shard.number] for shard in plan.shards]
 
 
@@ -171,7 +234,7 @@ def _encode_tasks(store: DataStore, plan: Plan, place: _Workplace, choice: Engin
         yield EncodeTask(
             shard=shard.number,
             split=shard.split,
-            fingerprint=plan.fingerprint,
+            fingerprint=plan.work_fingerprint,
             raw_folder=store.raw(plan.manifest.dataset_id),
             row_groups=shard.row_groups,
             pieces_folder=place.pieces,
@@ -219,7 +282,13 @@ def _assemble_all(
 
     tell()
     missing = [task for task in tasks if task.name not in reports]
-    for report in run_tasks(workers, assemble_file, missing, place.stop_file, should_stop):
-        reports[report.name] = report
-        tell()
+    run_tasks(
+        workers,
+        assemble_file,
+        missing,
+        lambda report: reports.update({report.name: report}),
+        stop_file=place.stop_file,
+        should_stop=should_stop,
+        on_idle=tell,
+    )
     return reports

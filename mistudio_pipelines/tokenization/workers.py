@@ -41,11 +41,13 @@ def run_tasks(
     executor: Executor,
     function: Callable[[Task], Report],
     tasks: Iterable[Task],
+    on_report: Callable[[Report], None],
+    *,
     stop_file: Path,
     should_stop: ShouldStop,
     on_idle: Callable[[], None] = lambda: None,
-) -> Iterator[Report]:
-    """Run a function over tasks and give back reports as they come, in any order.
+) -> None:
+    """Run a function over tasks, and hand on each report as it comes, in any order.
 
     However this ends, no task runs on afterwards: the stop file is written, what has not begun is cancelled, and
     what runs is awaited.
@@ -54,6 +56,7 @@ def run_tasks(
         executor: Where they run.
         function: A function of a module, so that it can be sent elsewhere.
         tasks: What it is called with.
+        on_report: Called with each report, in this thread.
         stop_file: Tasks end as soon as it exists.
         should_stop: Polled a few times a second.
         on_idle: Called as often, for progress.
@@ -71,7 +74,7 @@ def run_tasks(
                 return
             done, running = wait(running, _POLL_SECONDS, FIRST_COMPLETED)
             for future in done:
-                yield future.result()
+                on_report(future.result())
             if should_stop():
                 raise Stopped("Tokenization")
             on_idle()
