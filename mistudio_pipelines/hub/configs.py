@@ -81,9 +81,11 @@ def parse_card(repository: str, readme: str, standalone_yaml: str | None = None)
     from datasets.info import DatasetInfosDict
     from datasets.utils.metadata import MetadataConfigs
     from huggingface_hub import DatasetCard, DatasetCardData
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
     try:
-        data = DatasetCard(readme, ignore_metadata_errors=True).data
+        has_head = REGEX_YAML_BLOCK.search(readme) is not None  # without one huggingface_hub logs a warning
+        data = DatasetCard(readme, ignore_metadata_errors=True).data if has_head else DatasetCardData()
         extra = yaml.safe_load(standalone_yaml) if standalone_yaml else None
         if isinstance(extra, dict):
             known = data.to_dict()  # type: ignore[no-untyped-call]  # huggingface_hub's

@@ -22,6 +22,7 @@ from mistudio_pipelines.hub.client import HubClient
 from mistudio_pipelines.hub.fetch import Transfer, fetch_file
 from mistudio_pipelines.hub.names import local_name
 from mistudio_pipelines.hub.partial import content_identity, part_path, verified_sha256
+from mistudio_pipelines.hub.refusals import Request, disk_trouble
 from mistudio_pipelines.hub.repository import RemoteFile
 from mistudio_pipelines.hub.throttle import Throttle
 from mistudio_pipelines.progress import (
@@ -212,12 +213,21 @@ class _Download:
                 target = self._jobs.get_nowait()
             except queue.Empty:
                 return
+            remote = self._targets[target]
             try:
-                self._hashes[target] = self._bring(target, self._targets[target])
-            except BaseException as error:  # noqa: BLE001  (raised again by the thread that called)
-                if self._error is None and not self._transfer.stopping.is_set():
-                    self._error = error
+                self._hashes[target] = self._bring(target, remote)
+            except OSError as error:
+                request = Request(self._transfer.repository, self._transfer.commit, remote.path)
+                self._fail(disk_trouble(request, error))
                 return
+            except BaseException as error:  # noqa: BLE001  (raised again by the thread that called)
+                self._fail(error)
+                return
+
+    def _fail(self, error: BaseException) -> None:
+        """Keep the first error; what breaks because the download is being ended is none."""
+        if self._error is None and not self._transfer.stopping.is_set():
+            self._error = error
 
     def _bring(self, target: Path, remote: RemoteFile) -> str:
         check_stop = self._transfer.check_stop

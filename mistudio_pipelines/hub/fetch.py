@@ -20,7 +20,7 @@ from mistudio_pipelines.hub import faults
 from mistudio_pipelines.hub.client import HubClient, origin
 from mistudio_pipelines.hub.faults import Fault, FaultKind
 from mistudio_pipelines.hub.partial import PartialFile
-from mistudio_pipelines.hub.refusals import Request
+from mistudio_pipelines.hub.refusals import Request, disk_trouble
 from mistudio_pipelines.hub.repository import RemoteFile
 from mistudio_pipelines.hub.throttle import Throttle
 
@@ -133,9 +133,11 @@ def _wait_or_raise(transfer: Transfer, remote: RemoteFile, error: Exception, fai
     refused = isinstance(error, _Refused)
     fault = error.fault if isinstance(error, _Refused) else faults.classify(exception=error)
     headers = error.headers if isinstance(error, _Refused) else httpx2.Headers()
+    request = Request(transfer.repository, transfer.commit, remote.path)
+    if isinstance(error, OSError) and fault.kind in (FaultKind.DISK_FULL, FaultKind.FAIL):
+        raise disk_trouble(request, error) from error
     wait = faults.wait_before_retry(fault, failures, random.random(), first_wait=client.first_wait_seconds)  # noqa: S311  (jitter)
     if wait is None:
-        request = Request(transfer.repository, transfer.commit, remote.path)
         raise client.refusal(fault, request, headers) from (None if refused else error)
     if fault.retry_after_seconds is not None:
         transfer.hold_all(wait)

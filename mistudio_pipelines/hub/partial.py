@@ -70,6 +70,8 @@ class PartialFile:
         self._hash = _hash_of(remote)
 
     def __enter__(self) -> PartialFile:
+        if self._part.is_symlink():  # never written by us, and never followed
+            self._part.unlink()
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(self._part, flags, 0o644)
         try:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
-from mistudio_pipelines.hub.faults import Fault, FaultKind
+from mistudio_pipelines.hub.faults import Fault, FaultKind, classify
 from mistudio_pipelines.progress import format_seconds
 
 _BAD_TOKEN = "Invalid credentials"  # noqa: S105  (what the Hub says, not a secret)
@@ -79,7 +79,7 @@ def refusal(
     if fault.kind is FaultKind.WAIT_FOR_RATE_LIMIT:
         return _rate_limited(fault, authenticated)
     if fault.kind is FaultKind.DISK_FULL:
-        return disk_full(request)
+        return _disk_full(request)
     return MistudioError(
         ErrorCode.HUB_UNREACHABLE,
         f"The Hub could not be asked for {request.subject}: {fault.reason or 'no answer'}.",
@@ -90,8 +90,18 @@ def refusal(
     )
 
 
-def disk_full(request: Request) -> MistudioError:
-    """The error for a disk that became full."""
+def disk_trouble(request: Request, error: OSError) -> MistudioError:
+    """The error for a disk that is full, or that cannot be written for another reason."""
+    if classify(exception=error).kind is FaultKind.DISK_FULL:
+        return _disk_full(request)
+    return MistudioError(
+        ErrorCode.DATA_FOLDER_UNUSABLE,
+        f"While downloading {request.subject} the data folder could not be written: {error.strerror or error}.",
+        "Check the permissions and the disk of the data folder (MISTUDIO_DATA), then retry.",
+    )
+
+
+def _disk_full(request: Request) -> MistudioError:
     return MistudioError(
         ErrorCode.INSUFFICIENT_STORAGE,
         f"The disk became full while downloading {request.subject}.",
