@@ -108,6 +108,9 @@ def _stop(store: DataStore, services: Services) -> None:
     from mistudio_pipelines.defs.instance import open_instance
     from mistudio_pipelines.defs.recovery import end_lost_runs
 
+    # A second Ctrl-C must not leave half of the services running.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     services.stop()
     with open_instance(home_of(store)) as instance:
         end_lost_runs(instance, no_worker_is_lost=True)

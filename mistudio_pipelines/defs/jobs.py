@@ -18,7 +18,8 @@ from mistudio_pipelines.progress import format_bytes
 
 download_job = dg.define_asset_job(
     names.DOWNLOAD_JOB,
-    selection=dg.AssetSelection.assets("raw"),
+    # Every byte was just verified while it was written; the check that reads it all again is for later, on demand.
+    selection=dg.AssetSelection.assets("raw").without_checks(),
     description="Download (or convert) one dataset. Starts by itself after a dataset was added; start it again to "
     "retry: it continues where it stopped.",
 )
