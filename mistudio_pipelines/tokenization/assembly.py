@@ -150,7 +150,7 @@ def assemble_file(task: AssembleTask) -> FileReport:
                 counts += count_ids(real, task.vocabulary_size)
                 tokens += len(real)
                 padded += len(gathered.tokens) - len(real)
-                writer.write_table(_table(gathered, schema, task), row_group_size=max(1, len(chosen)))
+                writer.write_table(_table(gathered, schema, task), row_group_size=len(chosen))
         temporary.replace(task.path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -263,9 +263,9 @@ def load_rows(stream: Stream, rows: np.ndarray, largest_gap: int) -> tuple[np.nd
 
 
 def _row_groups(order: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """The written order in parts of about `_ROW_GROUP_TOKENS`; at least one part, so that a file has its schema."""
+    """The written order in parts of about `_ROW_GROUP_TOKENS`; none without rows (readers stumble over empty ones)."""
     size = max(1, _ROW_GROUP_TOKENS // task_width(rows))
-    for begin in range(0, max(1, len(order)), size):
+    for begin in range(0, len(order), size):
         yield order[begin : begin + size]
 
 

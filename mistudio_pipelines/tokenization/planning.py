@@ -225,6 +225,8 @@ def row_policy(
 def special_frame(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Ids that a tokenizer puts before and after every document.
 
+    A few tokenizers written in Python leave one out where the text itself ends with it; here it is always added.
+
     Raises:
         MistudioError: `invalid_preset` where they are not the same for every document.
     """

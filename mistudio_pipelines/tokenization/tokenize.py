@@ -13,16 +13,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.progress import Progress, ProgressCallback, ShouldStop, ignore_progress, never_stop
 from mistudio_pipelines.store.atomic import publish_folder, recover_folder
-from mistudio_pipelines.store.ids import check_dataset_id, check_preset_name
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import Manifest, read_manifest
 from mistudio_pipelines.tokenization.assembly import AssembleTask, FileReport, assemble_file, finished_file
@@ -83,7 +79,7 @@ def tokenize_dataset(
     """Tokenize a raw dataset with a saved preset.
 
     Finished shards of an earlier run are kept after checking them. Nothing is done where the raw data, the preset
-    and the code are what they were.
+    and the code are what they were. The caller holds the lock of this tokenization (`store.locks`).
 
     Args:
         store: The data folder.
@@ -101,40 +97,15 @@ def tokenize_dataset(
     """
     preset = load_preset(store, preset_name)
     manifest = read_manifest(store.raw(dataset_id))
-    with _one_writer(store, dataset_id, preset_name):
-        recover_folder(store.tokenized(dataset_id, preset_name))
-        existing = _unchanged(store, dataset_id, preset_name, fingerprint_of(manifest, preset))
-        if existing is not None:
-            return TokenizationResult(existing, unchanged=True)
-        try:
-            tokenization = _tokenize(store, manifest, preset, executor, on_progress, should_stop)
-        except OSError as error:
-            raise _disk_error(dataset_id, error) from error
+    recover_folder(store.tokenized(dataset_id, preset_name))
+    existing = _unchanged(store, dataset_id, preset_name, fingerprint_of(manifest, preset))
+    if existing is not None:
+        return TokenizationResult(existing, unchanged=True)
+    try:
+        tokenization = _tokenize(store, manifest, preset, executor, on_progress, should_stop)
+    except OSError as error:
+        raise _disk_error(dataset_id, error) from error
     return TokenizationResult(tokenization, unchanged=False)
-
-
-@contextmanager
-def _one_writer(store: DataStore, dataset_id: str, preset_name: str) -> Iterator[None]:
-    """Hold the right to write one tokenization; different presets of a dataset may be written at the same time.
-
-    Raises:
-        MistudioError: `busy` where another run writes it.
-    """
-    store.locks_root.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(store.locks_root / f"{check_dataset_id(dataset_id)}--{check_preset_name(preset_name)}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise MistudioError(
-            ErrorCode.BUSY,
-            f"Dataset {dataset_id} is being tokenized with {preset_name} by another run.",
-            "Wait for it, or cancel that run, then try again.",
-            transient=True,
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _disk_error(dataset_id: str, error: OSError) -> Exception:
