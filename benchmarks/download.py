@@ -44,7 +44,7 @@ def ours(endpoint: str, repository: str, target: Path) -> None:
     """Our downloader, all files of the repository."""
     from mistudio_pipelines.hub.client import HubClient
     from mistudio_pipelines.hub.download import download_files
-    from mistudio_pipelines.hub.repository import RemoteFile
+    from mistudio_pipelines.hub.plan import RemoteFile
     from mistudio_pipelines.hub.tree import list_tree
     from mistudio_pipelines.store.layout import DataStore
 

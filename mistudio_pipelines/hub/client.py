@@ -30,9 +30,12 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 30.0
+"""Seconds without a byte after which a connection counts as dead."""
+
 _MOST_REDIRECTS = 5
 _POLL_SECONDS = 0.25
 _LARGEST_ANSWER = 64 * 1024 * 1024
+_LARGEST_REDIRECT = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -96,9 +99,7 @@ class HubClient:
         return "/".join([f"{self.endpoint}/api/datasets/{repository}", *(quote(part, safe="") for part in parts)])
 
     @contextmanager
-    def stream(
-        self, url: str, headers: Mapping[str, str] | None = None, *, read_timeout: float = READ_TIMEOUT_SECONDS
-    ) -> Iterator[httpx2.Response]:
+    def stream(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[httpx2.Response]:
         """Send one GET request and follow its redirects; the body is still to be read.
 
         The Authorization header goes to the endpoint's own origin only. No retries, and no error for a status.
@@ -106,7 +107,6 @@ class HubClient:
         Args:
             url: Address on the Hub.
             headers: More headers, for example `Range`.
-            read_timeout: Seconds without a byte after which the connection counts as dead.
 
         Yields:
             The response that is not a redirect. `response.extensions["hub_headers"]` has the headers of the Hub's
@@ -118,7 +118,7 @@ class HubClient:
         import httpx2
         from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # exported lazily
 
-        timeout = httpx2.Timeout(read_timeout, connect=CONNECT_TIMEOUT_SECONDS)
+        timeout = httpx2.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
         hub_headers: httpx2.Headers | None = None
         for _ in range(_MOST_REDIRECTS + 1):
             sent = {**self._headers_for(url), "accept-encoding": "identity", **(headers or {})}
@@ -131,6 +131,8 @@ class HubClient:
                     yield response
                     return
                 url = self._redirected(url, location)
+                if int(response.headers.get("content-length") or _LARGEST_REDIRECT) < _LARGEST_REDIRECT:
+                    response.read()  # so that the connection can be used again
         raise httpx2.TooManyRedirects(f"more than {_MOST_REDIRECTS} redirects")
 
     def _headers_for(self, url: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,9 @@ from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
 from mistudio_pipelines.hub.client import HubClient
 from mistudio_pipelines.hub.fetch import Transfer, fetch_file
 from mistudio_pipelines.hub.names import local_name
-from mistudio_pipelines.hub.partial import content_identity, part_path, verified_sha256
+from mistudio_pipelines.hub.partial import content_identity, discard_part, part_path, verified_sha256
+from mistudio_pipelines.hub.plan import RemoteFile
 from mistudio_pipelines.hub.refusals import Request, disk_trouble
-from mistudio_pipelines.hub.repository import RemoteFile
 from mistudio_pipelines.hub.throttle import Throttle
 from mistudio_pipelines.progress import (
     Progress,
@@ -103,8 +103,7 @@ def download_files(
     """
     folder.mkdir(parents=True, exist_ok=True)
     targets = {remote: folder / local_name(remote.path, content_identity(remote, revision)) for remote in plan_files}
-    unique = {target: remote for remote, target in targets.items()}
-    download = _Download(client, repository, revision, unique, reuse or {}, bytes_per_second)
+    download = _Download(client, repository, revision, targets, reuse or {}, bytes_per_second)
     hashes = download.run(connections, folder, floor_bytes, on_progress, should_stop)
     fsync_folder(folder)
     return [DownloadedFile(remote, targets[remote], hashes[targets[remote]], remote.size) for remote in plan_files]
@@ -116,20 +115,20 @@ class _Download:
         client: HubClient,
         repository: str,
         revision: str,
-        targets: Mapping[Path, RemoteFile],
+        targets: Mapping[RemoteFile, Path],
         reuse: Mapping[str, Path],
         bytes_per_second: int | None,
     ) -> None:
         self._targets = targets
         self._reuse = reuse
-        self._total = sum(remote.size for remote in targets.values())
-        self._on_disk = {target: _bytes_on_disk(target, remote) for target, remote in targets.items()}
+        self._total = sum(remote.size for remote in targets)
+        self._on_disk = {target: _bytes_on_disk(target, remote) for remote, target in targets.items()}
         self._transfer = Transfer(client, repository, revision, Throttle(bytes_per_second), self._report)
         self._hashes: dict[Path, str] = {}
         self._error: BaseException | None = None
-        self._jobs: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        for target in targets:
-            self._jobs.put(target)
+        self._jobs: queue.SimpleQueue[list[RemoteFile]] = queue.SimpleQueue()
+        for same in _by_content(targets):
+            self._jobs.put(same)
 
     def _report(self, target: Path, size: int) -> None:
         self._on_disk[target] = size
@@ -210,40 +209,53 @@ class _Download:
     def _work(self) -> None:
         while not self._transfer.stopping.is_set():
             try:
-                target = self._jobs.get_nowait()
+                same = self._jobs.get_nowait()
             except queue.Empty:
                 return
-            remote = self._targets[target]
-            try:
-                self._hashes[target] = self._bring(target, remote)
-            except OSError as error:
-                request = Request(self._transfer.repository, self._transfer.commit, remote.path)
-                self._fail(disk_trouble(request, error))
-                return
-            except BaseException as error:  # noqa: BLE001  (raised again by the thread that called)
-                self._fail(error)
-                return
+            for remote in same:
+                try:
+                    self._hashes[self._targets[remote]] = self._bring(remote, same)
+                except OSError as error:
+                    request = Request(self._transfer.repository, self._transfer.commit, remote.path)
+                    self._fail(disk_trouble(request, error))
+                    return
+                except BaseException as error:  # noqa: BLE001  (raised again by the thread that called)
+                    self._fail(error)
+                    return
 
     def _fail(self, error: BaseException) -> None:
         """Keep the first error; what breaks because the download is being ended is none."""
         if self._error is None and not self._transfer.stopping.is_set():
             self._error = error
 
-    def _bring(self, target: Path, remote: RemoteFile) -> str:
-        check_stop = self._transfer.check_stop
-        if target.exists():
-            known = verified_sha256(target, remote, check_stop)
+    def _bring(self, remote: RemoteFile, same: Sequence[RemoteFile]) -> str:
+        """Put a file in its place: it is there, or equal bytes are on this disk, or it is fetched."""
+        target, check_stop = self._targets[remote], self._transfer.check_stop
+        known = verified_sha256(target, remote, check_stop)
+        if known is not None:
+            return known
+        target.unlink(missing_ok=True)
+        for source in self._equal_files(remote, same):
+            known = verified_sha256(source, remote, check_stop)
             if known is not None:
-                return known
-            target.unlink()
-        same = self._reuse.get(remote.content_hash or "")
-        if same is not None:
-            known = verified_sha256(same, remote, check_stop)
-            if known is not None:
-                _link_or_copy(same, target)
+                discard_part(target)
+                _link_or_copy(source, target)
                 self._report(target, remote.size)
                 return known
         return fetch_file(self._transfer, remote, target)
+
+    def _equal_files(self, remote: RemoteFile, same: Sequence[RemoteFile]) -> list[Path]:
+        others = [self._targets[other] for other in same if other is not remote]
+        older = self._reuse.get(remote.content_hash or "")
+        return others if older is None else [*others, older]
+
+
+def _by_content(remotes: Iterable[RemoteFile]) -> list[list[RemoteFile]]:
+    """Files of equal content together: one is fetched, the others are copies of it."""
+    groups: dict[object, list[RemoteFile]] = {}
+    for remote in remotes:
+        groups.setdefault(remote.content_hash or (remote.split, remote.path), []).append(remote)
+    return list(groups.values())
 
 
 def _bytes_on_disk(target: Path, remote: RemoteFile) -> int:

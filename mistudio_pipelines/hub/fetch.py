@@ -20,8 +20,8 @@ from mistudio_pipelines.hub import faults
 from mistudio_pipelines.hub.client import HubClient, origin
 from mistudio_pipelines.hub.faults import Fault, FaultKind
 from mistudio_pipelines.hub.partial import PartialFile
+from mistudio_pipelines.hub.plan import RemoteFile
 from mistudio_pipelines.hub.refusals import Request, disk_trouble
-from mistudio_pipelines.hub.repository import RemoteFile
 from mistudio_pipelines.hub.throttle import Throttle
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mistudio_pipelines.hub.hashing import ContentHash
-from mistudio_pipelines.hub.repository import RemoteFile
+from mistudio_pipelines.hub.plan import RemoteFile
 
-PART_SUFFIX = ".part"
-SIDECAR_SUFFIX = ".part.json"
+_PART_SUFFIX = ".part"
+_SIDECAR_SUFFIX = ".part.json"
 _BUFFER = 1024 * 1024
 
 
@@ -65,7 +65,7 @@ class PartialFile:
         self._content = content_identity(remote, commit)
         self._check_stop = check_stop
         self._part = part_path(target)
-        self._sidecar = target.with_name(target.name + SIDECAR_SUFFIX)
+        self._sidecar = sidecar_path(target)
         self._descriptor = -1
         self._hash = _hash_of(remote)
 
@@ -152,13 +152,28 @@ def _hash_of(remote: RemoteFile) -> ContentHash:
 
 
 def content_identity(remote: RemoteFile, commit: str) -> str:
-    """What tells one content from another: its hash, or its place where the Hub says no hash."""
-    return remote.content_hash or f"{commit}/{remote.path}"
+    """What tells one file of a dataset from another, also over several revisions.
+
+    Its content (or commit, where the Hub says no hash) and its place: files of equal content are still two files, of
+    which a reader may use up one.
+    """
+    return "\0".join((remote.content_hash or commit, remote.split, remote.path))
+
+
+def discard_part(target: Path) -> None:
+    """Remove what there is of a file that came from elsewhere after all."""
+    part_path(target).unlink(missing_ok=True)
+    sidecar_path(target).unlink(missing_ok=True)
+
+
+def sidecar_path(target: Path) -> Path:
+    """Where the sidecar of a file's part lies."""
+    return target.with_name(target.name + _SIDECAR_SUFFIX)
 
 
 def part_path(target: Path) -> Path:
     """Where the part of a file lies."""
-    return target.with_name(target.name + PART_SUFFIX)
+    return target.with_name(target.name + _PART_SUFFIX)
 
 
 def verified_sha256(path: Path, remote: RemoteFile, check_stop: Callable[[], None]) -> str | None:

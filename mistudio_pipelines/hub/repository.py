@@ -1,6 +1,6 @@
 """What a dataset repository holds and what downloading it would take: the plan, made before any data is fetched.
 
-What belongs here: the plan and the order in which it is found out. What does not: the rules for configs and splits
+What belongs here: the order in which it is found out. What does not: the rules for configs and splits
 (`hub/configs.py`), looking into files (`hub/peek.py`), fetching (`hub/download.py`).
 """
 
@@ -12,9 +12,11 @@ from typing import Any
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.hub import configs, estimate
+from mistudio_pipelines.hub.card import DEFAULT_CONFIG, Card, parse_card
 from mistudio_pipelines.hub.client import HubClient
-from mistudio_pipelines.hub.configs import Card, ConfigFiles
+from mistudio_pipelines.hub.configs import ConfigFiles
 from mistudio_pipelines.hub.peek import Peek, peek
+from mistudio_pipelines.hub.plan import RemoteFile, RepositoryPlan
 from mistudio_pipelines.hub.refusals import Request
 from mistudio_pipelines.hub.tree import TreeFile, list_tree
 from mistudio_pipelines.text.columns import choose_text_column
@@ -24,84 +26,6 @@ _CARD = "README.md"
 _STANDALONE_YAML = ".huggingface.yaml"
 _LARGEST_CARD = 8 * 1024 * 1024
 _LONGEST_DESCRIPTION = 2_000
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file to download.
-
-    Attributes:
-        path: Its path in the repository. Comes from outside: never part of a local path.
-        size: Its bytes.
-        sha256: Of its bytes, for files in LFS; else None.
-        git_sha1: Its git blob id, for the others; else None.
-        split: The split that it belongs to.
-        url: Its address at the pinned commit.
-    """
-
-    path: str
-    size: int
-    sha256: str | None
-    git_sha1: str | None
-    split: str
-    url: str
-
-    @property
-    def content_hash(self) -> str | None:
-        """`sha256:…` or `git:…`; equal for equal bytes."""
-        if self.sha256 is not None:
-            return f"sha256:{self.sha256}"
-        return f"git:{self.git_sha1}" if self.git_sha1 is not None else None
-
-
-@dataclass(frozen=True)
-class RepositoryPlan:
-    """What a download would fetch, validated.
-
-    Attributes:
-        repository: Id on the Hub, as the Hub writes it (a moved repository has its new one).
-        requested_revision: Branch, tag or commit asked for, or None.
-        revision: The commit that the files come from.
-        followed_revision: The name whose newest commit tells whether there is a newer version (`newest_revision`).
-        config: The chosen config, or None where the repository has only one that nobody named.
-        configs: All configs.
-        splits: The chosen splits with their files, in the order in which they are read.
-        available_splits: All splits of the config.
-        file_format: `parquet`, `json`, `csv`, `text` or `arrow`: the `datasets` module that reads the files.
-        reader_options: Parameters of that module, from the card and the file names (for example `sep`).
-        text_column: The column that holds the text.
-        columns: Arrow types of the columns by name; empty where they are known only after the download.
-        via_convert_branch: True where the Hub's own conversion to Parquet is used.
-        license: From the card.
-        description: From the card.
-        download_bytes: Bytes of all chosen files.
-        pipeline_bytes: Estimated bytes on disk of the whole pipeline (`hub/estimate.py`).
-        last_modified: Time of the last change as the Hub says it, ISO 8601.
-    """
-
-    repository: str
-    requested_revision: str | None
-    revision: str
-    followed_revision: str | None
-    config: str | None
-    configs: tuple[str, ...]
-    splits: Mapping[str, tuple[RemoteFile, ...]]
-    available_splits: tuple[str, ...]
-    file_format: str
-    reader_options: Mapping[str, Any]
-    text_column: str
-    columns: Mapping[str, str]
-    via_convert_branch: bool
-    license: str | None
-    description: str | None
-    download_bytes: int
-    pipeline_bytes: int
-    last_modified: str | None
-
-    @property
-    def files(self) -> tuple[RemoteFile, ...]:
-        """All chosen files, split by split."""
-        return tuple(file for files in self.splits.values() for file in files)
 
 
 @dataclass(frozen=True)
@@ -236,7 +160,7 @@ def _open(client: HubClient, repository: str, revision: str | None) -> _Source:
     tree = list_tree(client, name, commit)
     readme = _small_text(client, name, commit, tree.get(_CARD))
     standalone = _small_text(client, name, commit, tree.get(_STANDALONE_YAML))
-    card = configs.parse_card(name, readme, standalone)
+    card = parse_card(name, readme, standalone)
     is_conversion = revision == CONVERT_BRANCH or (revision == commit and configs.is_conversion(tree))
     return _Source(name, commit, information, tree, card, is_conversion)
 
@@ -246,7 +170,7 @@ def _small_text(client: HubClient, repository: str, commit: str, file: TreeFile 
         return ""
     request = Request(repository, commit, file.path)
     body, _ = client.get(client.file_url(repository, commit, file.path), request, at_most=_LARGEST_CARD)
-    return body.decode("utf-8", "replace")
+    return body.decode("utf-8-sig", "replace")
 
 
 def _resolve(
@@ -312,9 +236,9 @@ def _resolve_conversion(source: _Source, config: str | None) -> tuple[_Source, s
             f"The Hub's Parquet conversion of '{source.repository}' is empty.",
             "Choose another dataset, or ask its authors for data files.",
         )
-    named = configs.Card(
+    named = Card(
         configs=by_config,
-        default_config=configs.DEFAULT_CONFIG if configs.DEFAULT_CONFIG in by_config else None,
+        default_config=DEFAULT_CONFIG if DEFAULT_CONFIG in by_config else None,
         columns=source.card.columns,
         split_bytes=source.card.split_bytes,
     )

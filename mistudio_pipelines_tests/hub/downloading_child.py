@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mistudio_pipelines.hub.client import HubClient
 from mistudio_pipelines.hub.download import download_files
-from mistudio_pipelines.hub.repository import RemoteFile
+from mistudio_pipelines.hub.plan import RemoteFile
 from mistudio_pipelines.store.layout import DataStore
 
 

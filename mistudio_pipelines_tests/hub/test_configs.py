@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.hub import configs
+from mistudio_pipelines.hub.card import parse_card
 
 
 def resolve(paths, parameters=None):
@@ -77,7 +78,7 @@ def test_names_resolve_as_datasets_resolves_the_same_files_on_disk(names, suffix
 
 
 def card(yaml):
-    return configs.parse_card("user/name", f"---\n{yaml}\n---\n# Title\n")
+    return parse_card("user/name", f"---\n{yaml}\n---\n# Title\n")
 
 
 def test_configs_come_from_the_card():
@@ -136,7 +137,7 @@ def test_columns_and_sizes_come_from_the_card_where_it_has_them():
     ["", "no head", "---\nlicense: mit\n---", "---\nan unfinished head", "\x00\ufffd"],
 )
 def test_a_readme_without_configs_is_one_config(readme):
-    parsed = configs.parse_card("user/name", readme)
+    parsed = parse_card("user/name", readme)
     assert parsed.config_names == ("default",)
 
 

@@ -10,7 +10,7 @@ import pytest
 from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
 from mistudio_pipelines.hub.client import HubClient
 from mistudio_pipelines.hub.download import download_files
-from mistudio_pipelines.hub.repository import RemoteFile
+from mistudio_pipelines.hub.plan import RemoteFile
 from mistudio_pipelines.hub.tree import list_tree
 
 TOKEN = "hf_" + "aBc123XyZ" * 4
@@ -88,6 +88,14 @@ def test_a_manual_retry_continues_where_it_stopped(hub, client, repository, tmp_
     hub.faults.cut_after(LFS, 1_000_000)
     hub.faults.fail("/resolve-cache/*", 503)
     fetch(client, repository, tmp_path, LFS)
+    assert ranges(hub, LFS)[-1] == "bytes=1000000-"
+
+
+def test_a_connection_that_went_silent_is_given_up_and_continued(hub, client, repository, tmp_path, monkeypatch):
+    monkeypatch.setattr("mistudio_pipelines.hub.client.READ_TIMEOUT_SECONDS", 0.3)
+    hub.faults.stall(LFS, 1_000_000, 20)
+    (file,) = fetch(client, repository, tmp_path, LFS)
+    assert file.path.read_bytes() == CONTENT
     assert ranges(hub, LFS)[-1] == "bytes=1000000-"
 
 

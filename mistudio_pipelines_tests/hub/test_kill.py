@@ -12,7 +12,8 @@ import pytest
 
 from mistudio_pipelines.hub.client import HubClient
 from mistudio_pipelines.hub.names import local_name
-from mistudio_pipelines.hub.repository import RemoteFile
+from mistudio_pipelines.hub.partial import content_identity
+from mistudio_pipelines.hub.plan import RemoteFile
 from mistudio_pipelines.hub.tree import list_tree
 
 MEBIBYTE = 1024 * 1024
@@ -59,7 +60,7 @@ def download_with_kills(hub, store, tmp_path, kills, megabytes, seed):
     assert run_child(arguments, None)
     folder = store.root / "files"
     for remote in remotes:
-        path = folder / local_name(remote.path, remote.content_hash)
+        path = folder / local_name(remote.path, content_identity(remote, commit))
         assert path.read_bytes() == contents[remote.path], remote.path
     assert len(list(folder.iterdir())) == len(contents)
     served = sum(request.bytes_sent for request in hub.requests if request.status in (200, 206))
