@@ -12,16 +12,15 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any, Final, get_args
 
-import numpy as np
-
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import MANIFEST_NAME, Manifest, read_manifest
+from mistudio_pipelines.text.filtering import Filters, SampleOrder, page_of_ranges, page_of_tokens
 from mistudio_pipelines.text.fingerprint import fingerprint_of
 from mistudio_pipelines.text.query import Node, parse_query, positive_phrases
 from mistudio_pipelines.text.reading import read_samples
 from mistudio_pipelines.text.sample_index import SUMMARY_NAME, index_error
-from mistudio_pipelines.text.search import Filters, SampleIndex, SampleOrder, WrittenPhrase
+from mistudio_pipelines.text.search import SampleIndex, WrittenPhrase
 from mistudio_pipelines.text.snippets import Snippet, find_snippets
 
 MOST_SAMPLES_PER_PAGE: Final = 1000
@@ -212,8 +211,8 @@ class _View:
             return self.index.page(self._node, self._filters, offset, limit, order)
         ranges = self._filters.ranges or ((0, self.manifest.rows),)
         if self._filters.min_tokens is None and self._filters.max_tokens is None and order == "number":
-            return _page_of_ranges(ranges, offset, limit)
-        return _page_of_tokens(self.index.tokens, ranges, self._filters, offset, limit, order)
+            return page_of_ranges(ranges, offset, limit)
+        return page_of_tokens(self.index.tokens, ranges, self._filters, offset, limit, order)
 
     def split_of(self, number: int) -> str:
         """Split of a sample."""
@@ -285,56 +284,6 @@ def _token_range(query: SampleQuery) -> str:
     if query.min_tokens is not None:
         return f"at least {query.min_tokens:,} tokens"
     return f"at most {query.max_tokens:,} tokens"
-
-
-def _page_of_ranges(ranges: tuple[tuple[int, int], ...], offset: int, limit: int) -> tuple[int, list[int]]:
-    total = sum(end - start for start, end in ranges)
-    numbers: list[int] = []
-    for start, end in ranges:
-        first = start + offset
-        numbers.extend(range(first, min(end, first + limit - len(numbers))))
-        offset = max(0, offset - (end - start))
-    return total, numbers
-
-
-def _page_of_tokens(
-    tokens: np.ndarray,
-    ranges: tuple[tuple[int, int], ...],
-    filters: Filters,
-    offset: int,
-    limit: int,
-    order: SampleOrder,
-) -> tuple[int, list[int]]:
-    """A page by token counts alone: one look at an array of them, whatever the page."""
-    wanted = np.concatenate([np.arange(start, end) for start, end in ranges])
-    counts = np.concatenate([tokens[start:end] for start, end in ranges])
-    kept = np.ones(len(counts), np.bool_)
-    if filters.min_tokens is not None:
-        kept &= counts >= filters.min_tokens
-    if filters.max_tokens is not None:
-        kept &= counts <= filters.max_tokens
-    places = np.flatnonzero(kept)
-    if order != "number":
-        places = _sorted_part(counts[places].astype(np.int64), places, offset, limit, descending=order == "-tokens")
-        return int(kept.sum()), wanted[places].tolist()
-    return len(places), wanted[places[offset : offset + limit]].tolist()
-
-
-def _sorted_part(counts: np.ndarray, places: np.ndarray, offset: int, limit: int, *, descending: bool) -> np.ndarray:
-    """What a stable sort of all would have at an offset, by sorting only the values around it.
-
-    The order equals that of an index search: by tokens, then by number, or exactly the reverse.
-    """
-    end = min(offset + limit, len(counts))
-    if offset >= end:
-        return places[:0]
-    ranks = (len(counts) - end, len(counts) - 1 - offset) if descending else (offset, end - 1)
-    smallest, largest = np.partition(counts, ranks)[list(ranks)]
-    near = np.flatnonzero((counts >= smallest) & (counts <= largest))
-    ordered = near[np.argsort(counts[near], kind="stable")]
-    skip = ranks[0] - int(np.count_nonzero(counts < smallest))
-    part = places[ordered[skip : skip + end - offset]]
-    return part[::-1] if descending else part
 
 
 def _stamp(path: Any) -> tuple[int, int, int] | None:

@@ -33,10 +33,10 @@ from mistudio_pipelines.text.fingerprint import (
 from mistudio_pipelines.text.reading import TextBatch, iter_text_batches, list_row_groups, read_samples
 from mistudio_pipelines.text.sample_index import (
     IndexSummary,
-    SampleIndexWriter,
     check_index,
     read_index_summary,
 )
+from mistudio_pipelines.text.sample_index_writer import SampleIndexWriter
 from mistudio_pipelines.text.statistics import SplitTexts, count_texts, with_words
 from mistudio_pipelines.text.statistics_columns import column_statistics
 from mistudio_pipelines.text.statistics_model import (
@@ -55,6 +55,9 @@ _PREVIEW_CHARACTERS: Final = 200
 # Enough that array operations outweigh their start, little enough for the processor's cache.
 _BLOCK_BYTES: Final = 4 << 20
 _BLOCK_TEXTS: Final = 65_536
+# Inside the partial folder: what becomes the index, and what counters spill.
+_INDEX: Final = "index"
+_SPILLED: Final = "spilled"
 _WAIT_SECONDS: Final = 24 * 3600.0
 
 
@@ -137,8 +140,6 @@ def _make(
     partial = store.index_partial(dataset_id)
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        spilled = partial / "spilled"
-        spilled.mkdir(parents=True)
         splits, index = _read_all(raw, manifest, partial, fingerprint, on_progress, should_stop)
         on_progress(Progress(index.text_bytes, index.text_bytes, "bytes", "adding up"))
         columns = column_statistics(raw, manifest, should_stop)
@@ -156,8 +157,7 @@ def _make(
             index_bytes=index.bytes,
         )
         _refuse_what_does_not_hold(store, statistics, manifest, fingerprint)
-        shutil.rmtree(spilled)
-        publish_folder(partial, store.index(dataset_id))
+        publish_folder(partial / _INDEX, store.index(dataset_id))
         write_statistics(store, statistics)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -173,15 +173,14 @@ def _read_all(
     should_stop: ShouldStop,
 ) -> tuple[dict[str, SplitTexts], IndexSummary]:
     total_bytes = sum(group.bytes for group in list_row_groups(raw, manifest))
-    splits = {
-        split: SplitTexts(partial / "spilled", f"split{position}")
-        for position, split in enumerate(manifest.rows_by_split)
-    }
+    spilled = partial / _SPILLED
+    spilled.mkdir(parents=True)
+    splits = {split: SplitTexts(spilled, f"split{position}") for position, split in enumerate(manifest.rows_by_split)}
     for file in manifest.files:
         splits[file.split].invalid_sequences += file.replaced_characters
     done = 0
     current: str | None = None
-    writer = SampleIndexWriter(partial)
+    writer = SampleIndexWriter(partial / _INDEX, manifest.dataset_id)
     try:
         for batches in _blocks(iter_text_batches(raw, manifest, batch_bytes=_BLOCK_BYTES, should_stop=should_stop)):
             split = splits[batches[0].split]
@@ -193,7 +192,7 @@ def _read_all(
             writer.add(block, split.add(block))
             done += len(block.data)
             on_progress(Progress(min(done, total_bytes), total_bytes, "bytes", "reading texts"))
-        return splits, writer.finish(manifest.dataset_id, fingerprint)
+        return splits, writer.finish(fingerprint)
     finally:
         writer.close()
 

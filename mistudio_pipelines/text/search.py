@@ -11,17 +11,16 @@ is sorted.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mistudio_pipelines.errors import MistudioError
 from mistudio_pipelines.store.layout import DataStore
+from mistudio_pipelines.text.filtering import Filters, SampleOrder
 from mistudio_pipelines.text.query import And, Node, Not, Phrase
 from mistudio_pipelines.text.sample_index import (
     ACCENTS_NAME,
@@ -34,6 +33,7 @@ from mistudio_pipelines.text.sample_index import (
     TOKENS_NAME,
     check_index,
     corrupt_index,
+    noticing_damage,
     read_index_summary,
 )
 from mistudio_pipelines.text.search_words import LONGEST_WORD_BYTES, fold
@@ -41,28 +41,11 @@ from mistudio_pipelines.text.search_words import LONGEST_WORD_BYTES, fold
 if TYPE_CHECKING:
     import tantivy
 
-SampleOrder = Literal["number", "relevance", "tokens", "-tokens"]
-
 # Up to here the hits before a page are cheaper to sort than to count.
 _SHALLOW: Final = 2000
 _BUCKET: Final = 4096
 # Up to so many plain phrases are faster than one phrase of patterns.
 _MOST_PHRASES: Final = 24
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What a sample must be beside being found.
-
-    Attributes:
-        ranges: Ranges of sample numbers (first, one past the last), ascending and apart; None for all.
-        min_tokens: Least tokens, or None.
-        max_tokens: Most tokens, or None.
-    """
-
-    ranges: tuple[tuple[int, int], ...] | None = None
-    min_tokens: int | None = None
-    max_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,8 +81,10 @@ class SampleIndex:
         if problems:
             raise corrupt_index(dataset_id, problems[0].rstrip("."))
         folder = store.index(dataset_id)
-        with self._noticing_damage():
+        with noticing_damage(self.dataset_id):
             index = tantivy.Index.open(str(folder / TANTIVY_NAME))
+            # The files never change: without this a thread would look for changes twice a second.
+            index.config_reader("manual")
             self._schema = index.schema
             self._searcher = index.searcher()
             accents = f"file:{folder / ACCENTS_NAME}?mode=ro&immutable=1"
@@ -115,7 +100,7 @@ class SampleIndex:
 
     def count(self, query: Node, filters: Filters) -> int:
         """Number of samples found."""
-        with self._noticing_damage():
+        with noticing_damage(self.dataset_id):
             return int(self._searcher.search(self._filtered(query, filters), 1, count=True).count)
 
     def page(self, query: Node, filters: Filters, offset: int, limit: int, order: SampleOrder) -> tuple[int, list[int]]:
@@ -131,7 +116,7 @@ class SampleIndex:
         Returns:
             The number of samples found in all, and the numbers of those on the page.
         """
-        with self._noticing_damage():
+        with noticing_damage(self.dataset_id):
             found = self._filtered(query, filters)
             if order == "relevance":
                 return self._by_relevance(found, offset, limit)
@@ -261,21 +246,6 @@ class SampleIndex:
             return beginning
         accented = tantivy.Query.term_set_query(self._schema, TEXT_FIELD, list(words[1:]))
         return _any([beginning, accented])
-
-    @contextmanager
-    def _noticing_damage(self) -> Iterator[None]:
-        """Say of any failure inside the index that the index is damaged."""
-        try:
-            yield
-        except MistudioError:
-            raise
-        except (ValueError, OSError, sqlite3.Error) as error:
-            raise corrupt_index(self.dataset_id, str(error)) from error
-        except BaseException as error:
-            # tantivy's own assertion failures; the class cannot be imported.
-            if type(error).__name__ == "PanicException":
-                raise corrupt_index(self.dataset_id, str(error)) from error
-            raise
 
 
 def _any(queries: Sequence[tantivy.Query]) -> tantivy.Query:

@@ -1,0 +1,198 @@
+"""Writing the sample index: texts go in block by block, a complete folder comes out.
+
+What belongs here: everything that only the writer knows (threads, memory, commits). What does not: what lies in the
+folder (`sample_index.py`), the pass over the text that feeds it (`ingestion.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from mistudio_pipelines.errors import ErrorCode, MistudioError
+from mistudio_pipelines.store.atomic import fsync_file, fsync_folder, write_json
+from mistudio_pipelines.store.space import free_bytes
+from mistudio_pipelines.text.fingerprint import Fingerprint
+from mistudio_pipelines.text.sample_index import (
+    ACCENTS_NAME,
+    MOST_RANKED_TOKENS,
+    NUMBER_BITS,
+    NUMBER_FIELD,
+    RANK_FIELD,
+    SUMMARY_NAME,
+    TANTIVY_NAME,
+    TEXT_FIELD,
+    TOKENS_NAME,
+    IndexFile,
+    IndexSummary,
+    hash_file,
+)
+from mistudio_pipelines.text.search_words import LONGEST_WORD_BYTES, fold, prepare_for_index
+from mistudio_pipelines.text.statistics_scan import TextBlock
+
+if TYPE_CHECKING:
+    import tantivy
+
+_TOKENIZER: Final = "spaces"
+_WRITER_BYTES: Final = 400_000_000
+# tantivy's queue holds 10,000 texts of any size, and a segment of this much text needs no merge below 3 GB.
+_BYTES_PER_COMMIT: Final = 384_000_000
+_ACCENTED_IN_MEMORY: Final = 50_000
+# tantivy does not say why it could not write; with less than this left it was the disk.
+_TOO_LITTLE_FREE: Final = 64_000_000
+
+
+class SampleIndexWriter:
+    """Writes an index into an empty folder; nothing in it is an index before `finish`.
+
+    Args:
+        folder: The folder.
+        dataset_id: Id of the dataset.
+    """
+
+    def __init__(self, folder: Path, dataset_id: str) -> None:
+        import tantivy
+
+        (folder / TANTIVY_NAME).mkdir(parents=True)
+        self._folder = folder
+        self._dataset_id = dataset_id
+        self._index = tantivy.Index(_schema(), path=str(folder / TANTIVY_NAME))
+        cut = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace())
+        self._index.register_tokenizer(
+            _TOKENIZER, cut.filter(tantivy.Filter.remove_long(LONGEST_WORD_BYTES + 1)).build()
+        )
+        self._writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=min(2, os.cpu_count() or 1))
+        self._tokens = (folder / TOKENS_NAME).open("wb")
+        self._accents = sqlite3.connect(folder / ACCENTS_NAME, isolation_level=None)
+        self._accents.execute("PRAGMA journal_mode = OFF")
+        self._accents.execute("PRAGMA synchronous = OFF")
+        self._accents.execute(
+            "CREATE TABLE accents (folded TEXT, written TEXT, PRIMARY KEY (folded, written)) WITHOUT ROWID"
+        )
+        self._accented: set[str] = set()
+        self._samples = 0
+        self._text_bytes = 0
+        self._uncommitted_bytes = 0
+        self._finished = False
+
+    def add(self, block: TextBlock, tokens: np.ndarray) -> None:
+        """Index the next texts.
+
+        Args:
+            block: The texts.
+            tokens: Number of whitespace tokens of each.
+        """
+        with _explaining_failures(self._folder, self._dataset_id):
+            self._add(block, tokens)
+        self._samples += len(tokens)
+        self._text_bytes += int(block.lengths.sum())
+
+    def _add(self, block: TextBlock, tokens: np.ndarray) -> None:
+        import tantivy
+
+        prepared = prepare_for_index(block.data, block.ends.tolist())
+        first = block.first_sample
+        ranks = (np.minimum(tokens, MOST_RANKED_TOKENS) << NUMBER_BITS) + np.arange(first, first + len(tokens))
+        for number, (text, rank) in enumerate(zip(prepared.texts, ranks.tolist(), strict=True), start=first):
+            self._writer.add_document(tantivy.Document(text=text, number=number, rank=rank))
+        tokens.astype("<u4").tofile(self._tokens)
+        self._accented |= prepared.accented
+        if len(self._accented) > _ACCENTED_IN_MEMORY:
+            self._write_accented()
+        self._uncommitted_bytes += len(block.data)
+        if self._uncommitted_bytes >= _BYTES_PER_COMMIT:
+            self._writer.commit()
+            self._uncommitted_bytes = 0
+
+    def finish(self, fingerprint: Fingerprint) -> IndexSummary:
+        """Complete the folder: nothing is left in memory, everything is on disk and hashed.
+
+        Args:
+            fingerprint: What the index was made from.
+        """
+        with _explaining_failures(self._folder, self._dataset_id):
+            self._writer.commit()
+            self._writer.wait_merging_threads()
+            self._finished = True
+            self._write_accented()
+            self.close()
+        _remove_leftovers(self._folder / TANTIVY_NAME)
+        files = [path for path in sorted(self._folder.rglob("*")) if path.is_file()]
+        for path in files:
+            fsync_file(path)
+        fsync_folder(self._folder / TANTIVY_NAME)
+        summary = IndexSummary(
+            dataset_id=self._dataset_id,
+            fingerprint=fingerprint,
+            samples=self._samples,
+            text_bytes=self._text_bytes,
+            files=tuple(
+                IndexFile(path=str(path.relative_to(self._folder)), bytes=path.stat().st_size, xxh3=hash_file(path))
+                for path in files
+            ),
+        )
+        write_json(self._folder / SUMMARY_NAME, summary.model_dump(mode="json"))
+        return summary
+
+    def close(self) -> None:
+        """Close the files and end tantivy's threads; what was written without `finish` is no index."""
+        if not self._finished:
+            # Threads that go on writing would fill the folder while it is being removed.
+            with suppress(ValueError, OSError):
+                self._writer.rollback()
+                self._writer.wait_merging_threads()
+            self._finished = True
+        self._tokens.close()
+        self._accents.close()
+
+    def _write_accented(self) -> None:
+        pairs = sorted((fold(word), word) for word in self._accented)
+        self._accents.execute("BEGIN")
+        self._accents.executemany("INSERT OR IGNORE INTO accents VALUES (?, ?)", pairs)
+        self._accents.execute("COMMIT")
+        self._accented = set()
+
+
+def _schema() -> tantivy.Schema:
+    import tantivy
+
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field(TEXT_FIELD, stored=False, tokenizer_name=_TOKENIZER, index_option="position")
+    builder.add_integer_field(NUMBER_FIELD, fast=True)
+    builder.add_integer_field(RANK_FIELD, fast=True)
+    return builder.build()
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove locks, and files of segments that were merged or stayed empty and that tantivy removes some time later."""
+    meta = json.loads((folder / "meta.json").read_bytes())
+    segments = {segment["segment_id"].replace("-", "") for segment in meta["segments"]}
+    for path in folder.iterdir():
+        if path.stem not in segments and path.name not in ("meta.json", ".managed.json"):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explaining_failures(folder: Path, dataset_id: str) -> Iterator[None]:
+    """Say what kept an index from being written."""
+    try:
+        yield
+    except (ValueError, OSError, sqlite3.Error) as error:
+        if free_bytes(folder) < _TOO_LITTLE_FREE:
+            raise MistudioError(
+                ErrorCode.INSUFFICIENT_STORAGE,
+                f"The disk is full: the search index of dataset {dataset_id} could not be written.",
+                "Free some space (`mistudio list` shows what takes it), then start it again.",
+            ) from error
+        raise MistudioError(
+            ErrorCode.INTERNAL,
+            f"The search index of dataset {dataset_id} could not be written: {error}.",
+            "Start it again; if that does not help, please report this.",
+        ) from error
