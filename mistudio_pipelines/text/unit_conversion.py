@@ -211,7 +211,7 @@ def _with_text(table: pa.Table, reading: Reading) -> pa.Table:
 def _may_be_kept(source: SourceFile, text_column: str) -> bool:
     """Whether a Parquet file can be part of the raw folder as it is."""
     try:
-        if stored_compression(source.path) is not None:
+        if source.reader_options or stored_compression(source.path) is not None:
             return False
         with pq.ParquetFile(source.path, pre_buffer=False) as parquet:
             schema = parquet.schema_arrow

@@ -65,15 +65,22 @@ def iter_parquet_tables(path: Path | None, open_stream: Callable[[], BinaryIO], 
         MistudioError: `unreadable_file`.
     """
     reading.check_options("columns")
+    columns = reading.options.get("columns")
     with _on_disk(path, open_stream, reading) as stored:
         try:
             with pq.ParquetFile(stored, pre_buffer=False, buffer_size=_READ_BUFFER_BYTES) as parquet:
-                yield from _iter_plain(_iter_row_groups(parquet, stored, reading), parquet.schema_arrow, reading)
+                schema = parquet.schema_arrow
+                if columns is not None:
+                    columns = [name for name in schema.names if name in set(columns)]
+                    schema = pa.schema([schema.field(name) for name in columns])
+                yield from _iter_plain(_iter_row_groups(parquet, stored, columns, reading), schema, reading)
         except (pa.ArrowException, OSError) as error:
             reading.fail(f"it is not a whole Parquet file ({_first_line(error)})")
 
 
-def _iter_row_groups(parquet: pq.ParquetFile, stored: Path, reading: Reading) -> Iterator[pa.RecordBatch]:
+def _iter_row_groups(
+    parquet: pq.ParquetFile, stored: Path, columns: list[str] | None, reading: Reading
+) -> Iterator[pa.RecordBatch]:
     metadata = parquet.metadata
     size = stored.stat().st_size
     rows_read = 0
@@ -81,7 +88,7 @@ def _iter_row_groups(parquet: pq.ParquetFile, stored: Path, reading: Reading) ->
         group = metadata.row_group(row_group)
         average = max(1.0, group.total_byte_size / max(1, group.num_rows))
         rows = max(1, min(_ROWS_PER_TABLE, int(_BYTES_PER_TABLE / average)))
-        for batch in parquet.iter_batches(batch_size=rows, row_groups=[row_group], use_threads=False):
+        for batch in parquet.iter_batches(batch_size=rows, row_groups=[row_group], columns=columns, use_threads=False):
             yield batch
             rows_read += batch.num_rows
             # Footers and columns are read back and forth: what is done of the rows stands for the position.

@@ -45,6 +45,7 @@ class RowTables:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self.schema = pa.schema([])
+        self._rows_without_columns = 0
 
     def make(self, rows: list[dict[str, Any]], where: str) -> pa.Table:
         """A table with one row per object and the columns of all objects so far.
@@ -67,6 +68,8 @@ class RowTables:
             self._reading.fail(f"a value in or after {where} is nested too deeply")
 
     def _make(self, rows: list[dict[str, Any]]) -> pa.Table:
+        if self._rows_without_columns:
+            rows = [{}] * self._rows_without_columns + rows
         # A dictionary keeps the order in which the names were first seen, which a set does not.
         names = list(dict.fromkeys(chain(self.schema.names, chain.from_iterable(rows))))
         if len(names) > MOST_COLUMNS:
@@ -79,9 +82,12 @@ class RowTables:
         text = self._reading.text_column
         if text in names:
             found = found.set(found.get_field_index(text), pa.field(text, pa.string()))
-        self.schema = widen_schema(self.schema, found)
-        arrays = [build_array(columns[field.name], field.type) for field in self.schema]
-        return pa.Table.from_arrays(arrays, schema=self.schema)
+        schema = widen_schema(self.schema, found)
+        table = pa.Table.from_arrays([build_array(columns[field.name], field.type) for field in schema], schema=schema)
+        self.schema = schema
+        # A table cannot have rows without columns: `{}` at the beginning waits for the first key.
+        self._rows_without_columns = 0 if names else len(rows)
+        return table
 
 
 def infer_type(values: Collection[Any], depth: int = 0) -> pa.DataType:

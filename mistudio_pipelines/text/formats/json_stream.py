@@ -129,15 +129,21 @@ class JsonStream:
                     return value
 
     def _read_more(self) -> bool:
-        """Drop what was used and read at least as much as is left: a long value is not tried again and again."""
+        """Drop what was used and read at least as much as is left: a long value is not tried again and again.
+
+        Positions in the text change, unless there was nothing to read.
+        """
+        first = next(self._blocks, b"")
+        if not first:
+            return False
         used = self._text[: self._position]
         lines = used.count("\n")
         self._line += lines
         self._column = len(used) - used.rfind("\n") - 1 if lines else self._column + len(used)
         rest = self._text[self._position :]
         self._position = 0
-        parts = [rest]
-        size = 0
+        parts = [rest, first.decode()]
+        size = len(parts[1])
         while size <= len(rest) and (block := next(self._blocks, b"")):
             parts.append(block.decode())
             size += len(parts[-1])
@@ -148,7 +154,7 @@ class JsonStream:
                 self._position,
                 "If the samples lie in a list under a key, name the key with the option `field`.",
             )
-        return size > 0
+        return True
 
     def _fail(self, problem: str, position: int, next_step: str = "") -> None:
         before = self._text[:position]

@@ -24,15 +24,13 @@ def iter_utf8_blocks(stream: BinaryIO, reading: Reading, block_bytes: int = BLOC
     """The stream as blocks of valid UTF-8 that end between characters, without a byte order mark.
 
     Invalid sequences are replaced and counted in `reading`, or refused with their line and column where it is strict.
-    UTF-16 is recognized by its byte order mark; other encodings are named by the option `encoding`.
+    UTF-16 and UTF-32 are recognized by their byte order mark; others are named by the option `encoding`.
 
     Raises:
         MistudioError: `unreadable_file`.
     """
     head = _read_fully(stream, 4)
-    encoding = str(reading.options.get("encoding") or "utf-8")
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
+    encoding = str(reading.options.get("encoding") or _encoding_of_mark(head))
     blocks = _iter_raw_blocks(stream, head, block_bytes)
     if _codec_name(encoding, reading) in ("utf-8", "utf-8-sig", "ascii"):
         return _iter_checked(blocks, reading)
@@ -74,8 +72,14 @@ def _read_fully(stream: BinaryIO, size: int) -> bytes:
     return b"".join(parts)
 
 
+def _encoding_of_mark(head: bytes) -> str:
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # the first begins like UTF-16's
+        return "utf-32"
+    return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
+
+
 def _iter_raw_blocks(stream: BinaryIO, head: bytes, block_bytes: int) -> Iterator[bytes]:
-    block = head + _read_fully(stream, block_bytes - len(head))
+    block = head + _read_fully(stream, max(0, block_bytes - len(head)))
     while block:
         yield block
         block = _read_fully(stream, block_bytes)

@@ -144,11 +144,10 @@ def _open_zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, reading:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
         reading.fail("its compression method is not supported", "Pack it again with the usual method (deflate).")
     try:
-        stream = archive.open(member)
+        buffered = io.BufferedReader(cast("io.RawIOBase", archive.open(member)), _CHUNK_BYTES)
+        compression = detect_compression(buffered.peek(MAGIC_BYTES)[:MAGIC_BYTES])
     except (*_DAMAGED, RuntimeError) as error:
-        reading.fail(f"it cannot be opened ({error})")
-    buffered = io.BufferedReader(cast("io.RawIOBase", stream), _CHUNK_BYTES)
-    compression = detect_compression(buffered.peek(MAGIC_BYTES)[:MAGIC_BYTES])
+        reading.fail(f"its compressed content is damaged ({error})", "Get the file again.")
     if compression == "zip":
         reading.fail("it is an archive inside an archive", "Unpack it and add the files.")
     inner: ByteStream = buffered if compression is None else _decompressor(buffered, compression)
