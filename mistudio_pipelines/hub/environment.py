@@ -6,6 +6,7 @@ here: environment variables of those libraries. What does not: tokens (`hub/secr
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -51,6 +52,9 @@ def prepare_environment(store: DataStore) -> None:
     os.environ.update(_QUIET_AND_PRIVATE)
     os.environ.update({name: str(folder) for name, folder in folders.items()})
     _tell_imported_libraries(folders)
+    # Below WARNING they log every address, also the signed ones of the storage, which open the file to any reader.
+    for name in ("httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _tell_imported_libraries(folders: dict[str, Path]) -> None:

@@ -83,6 +83,11 @@ class RepositoryPlan:
     last_modified: str | None
 
     @property
+    def partially_converted(self) -> bool:
+        """True where the Hub converted only the beginning of a split (it stops after some gigabytes)."""
+        return self.via_convert_branch and any("/partial-" in file.path for file in self.files)
+
+    @property
     def files(self) -> tuple[RemoteFile, ...]:
         """All chosen files, split by split."""
         return tuple(file for files in self.splits.values() for file in files)

@@ -11,6 +11,8 @@ import pytest
 from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
 from mistudio_pipelines.hub.download import download_files
 from mistudio_pipelines.hub.repository import plan_repository
+from mistudio_pipelines.hub.reuse import unchanged_originals
+from mistudio_pipelines.store.manifest import Manifest, Origin, RawFile
 from mistudio_pipelines_tests.hub.conftest import texts_parquet
 
 LINE = b'{"text": "one"}\n'
@@ -115,6 +117,28 @@ def test_unchanged_files_of_an_older_revision_are_not_fetched_again(hub, client,
     for file in before:
         file.path.unlink()
     assert files[1].path.read_bytes() == b"kept" * 1000
+
+
+def test_a_raw_folder_knows_which_of_its_files_are_the_hubs_bytes(tmp_path):
+    def raw_file(name, *origins):
+        return RawFile(path=name, split="train", rows=1, size=1, sha256="0" * 64, origins=origins)
+
+    manifest = Manifest(
+        dataset_id="ds_x_abc",
+        source="huggingface",
+        revision="r",
+        text_column="text",
+        files=(
+            raw_file("kept.parquet", Origin(path="a", size=1, sha256="1" * 64, unchanged=True)),
+            raw_file("plain.parquet", Origin(path="b", size=1, sha256="2" * 64, git_sha1="3" * 40, unchanged=True)),
+            raw_file("rewritten.parquet", Origin(path="c", size=1, sha256="4" * 64)),
+        ),
+    )
+    assert unchanged_originals(tmp_path, manifest) == {
+        "sha256:" + "1" * 64: tmp_path / "kept.parquet",
+        "sha256:" + "2" * 64: tmp_path / "plain.parquet",
+        "git:" + "3" * 40: tmp_path / "plain.parquet",
+    }
 
 
 def test_a_reused_file_that_rotted_is_fetched(hub, client, tmp_path):

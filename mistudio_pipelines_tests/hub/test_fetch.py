@@ -1,6 +1,7 @@
 """One file through everything that can happen on the way: dropped, corrupted, changed, refused, resumed."""
 
 import hashlib
+import logging
 import os
 import threading
 import time
@@ -275,7 +276,8 @@ def test_a_wrong_size_in_the_tree_is_corrupt_before_the_body_is_read(hub, client
     assert caught.value.code == ErrorCode.CORRUPT_DOWNLOAD
 
 
-def test_the_token_is_in_no_file_and_no_error(hub, store, tmp_path, monkeypatch):
+def test_the_token_is_in_no_file_no_log_and_no_error(hub, store, monkeypatch, caplog):
+    caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     hub.allow(TOKEN, ["user/name"])
     commit = hub.add_repository("user/name", {LFS: CONTENT, PLAIN: CONTENT}, private=True)
@@ -291,7 +293,7 @@ def test_the_token_is_in_no_file_and_no_error(hub, store, tmp_path, monkeypatch)
     assert errors
     written = [path.read_bytes() for path in store.root.rglob("*") if path.is_file()]
     assert written
-    for text in [*errors, *written]:
+    for text in [*errors, *written, caplog.text]:
         assert TOKEN not in str(text)
         assert b"Signature=" not in text if isinstance(text, bytes) else "Signature=" not in text
     assert all("authorization" not in request.headers for request in hub.requests if request.origin == "cdn")

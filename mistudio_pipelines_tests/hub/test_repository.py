@@ -319,6 +319,14 @@ def test_a_script_is_read_through_the_conversion_of_the_hub(hub, client):
     assert newest_revision(client, "user/name", plan.followed_revision) == converted
 
 
+def test_a_conversion_of_the_beginning_alone_is_said_to_be_one(hub, client):
+    hub.add_repository("user/name", SCRIPT)
+    files = {"default/partial-train/0000.parquet": texts_parquet(), "default/test/0000.parquet": texts_parquet()}
+    hub.add_repository("user/name", files, revision=CONVERT_BRANCH)
+    assert plan_repository(client, "user/name").partially_converted
+    assert not plan_repository(client, "user/name", splits=["test"]).partially_converted
+
+
 def test_the_pinned_commit_of_a_conversion_is_planned_alike_later(hub, client):
     hub.add_repository("user/name", SCRIPT)
     hub.add_repository("user/name", CONVERTED, revision=CONVERT_BRANCH)
