@@ -5,6 +5,7 @@ It survives the deletion of the datasets it speaks of. It never holds a secret.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from datetime import UTC, datetime
@@ -25,10 +26,13 @@ def write_audit(store: DataStore, event: str, dataset_id: str | None = None, **f
     store.audit.parent.mkdir(parents=True, exist_ok=True)
     line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, "dataset_id": dataset_id}
     payload = (json.dumps({**line, **facts}, ensure_ascii=False, default=str) + "\n").encode()
-    # One write call in append mode: lines of several processes do not mix.
-    descriptor = os.open(store.audit, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    descriptor = os.open(store.audit, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
     try:
-        os.write(descriptor, payload)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # lines of several processes do not mix
+        size = os.fstat(descriptor).st_size
+        # A line that a power loss cut short must not swallow this one.
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, b"\n" + payload if torn else payload)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

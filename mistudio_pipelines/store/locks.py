@@ -15,7 +15,6 @@ from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.ids import check_preset_name
 from mistudio_pipelines.store.layout import DataStore
 
-
 RAW_PART = "raw"
 INDEX_PART = "index"
 
@@ -48,7 +47,7 @@ def dataset_lock(
     try:
         lock.acquire(timeout=wait_seconds)
     except Timeout as error:
-        doing = holder.read_text() if holder.exists() else "being written"
+        doing = (holder.read_text() if holder.exists() else "") or "being written"
         raise MistudioError(
             ErrorCode.BUSY,
             f"Dataset {dataset_id} is {doing} by another run.",
