@@ -90,14 +90,19 @@ def raw_metadata(store: DataStore, record: DatasetRecord, manifest: Manifest) ->
 def statistics_metadata(store: DataStore, record: DatasetRecord, result: IngestionResult) -> Metadata:
     """Metadata of `statistics`."""
     from mistudio_pipelines.text.pictures import histogram_svg, shares_svg, storage_svg
+    from mistudio_pipelines.text.small_pictures import small_histogram, small_shares
 
     statistics, total = result.statistics, result.statistics.total
+    histogram = total.histogram
     stored = stored_bytes(store, record.id)
     storage = {"raw": stored.raw, "index": stored.index, "tokenized": sum(stored.tokenized.values())}
     splits = {name: texts.samples for name, texts in statistics.splits.items()}
     words = [{"word": word.word, "count": word.count} for word in total.most_frequent_words]
     return {
         **_of_record(record, "ready"),
+        "tokens_per_sample": picture(small_histogram(histogram.edges, histogram.counts), "Tokens per sample"),
+        "samples_by_split": picture(small_shares(splits), "Samples by split"),
+        "storage": picture(small_shares(storage), "Storage"),
         names.NUM_SAMPLES: total.samples,
         names.ROW_COUNT: total.samples,
         names.NUM_TOKENS: total.tokens,
@@ -105,9 +110,6 @@ def statistics_metadata(store: DataStore, record: DatasetRecord, result: Ingesti
         names.AVG_SEQUENCE_LENGTH: total.mean_tokens,
         names.SIZE_BYTES: stored.raw,
         names.UNCHANGED: result.unchanged,
-        "tokens_per_sample": picture(histogram_svg(total.histogram), "Tokens per sample"),
-        "samples_by_split": picture(shares_svg(splits), "Samples by split"),
-        "storage": picture(storage_svg(storage), "Storage"),
         "first_samples": table(
             result.first_samples, {"number": "int", "split": "string", "tokens": "int", "text": "string"}
         ),
@@ -122,6 +124,9 @@ def statistics_metadata(store: DataStore, record: DatasetRecord, result: Ingesti
         "empties": total.empties,
         "duplicates": total.duplicates,
         "replacement_characters": total.replacement_characters,
+        "tokens_per_sample_in_detail": picture(histogram_svg(histogram), "Tokens per sample"),
+        "samples_by_split_in_detail": picture(shares_svg(splits), "Samples by split"),
+        "storage_in_detail": picture(storage_svg(storage), "Storage"),
         "statistics_file": dg.MetadataValue.path(str(store.statistics(record.id))),
     }
 
@@ -142,6 +147,7 @@ def index_metadata(store: DataStore, record: DatasetRecord, result: IngestionRes
 def tokenized_metadata(store: DataStore, record: DatasetRecord, preset: str, result: TokenizationResult) -> Metadata:
     """Metadata of `tokenized`."""
     from mistudio_pipelines.text.pictures import histogram_svg
+    from mistudio_pipelines.text.small_pictures import small_histogram
 
     counts, statistics, engine = result.counts, result.statistics, result.engine
     lengths, title = statistics.lengths, "Tokens per document"
@@ -168,7 +174,12 @@ def tokenized_metadata(store: DataStore, record: DatasetRecord, preset: str, res
         "padding_share": statistics.padding_share,
         **_optional(bytes_per_token=statistics.bytes_per_token),
         **(
-            {"tokens_per_document": picture(histogram_svg(_histogram(lengths), title), title)}
+            {
+                "tokens_per_document": picture(
+                    small_histogram(lengths.histogram_edges, lengths.histogram_counts), title
+                ),
+                "tokens_per_document_in_detail": picture(histogram_svg(_histogram(lengths), title), title),
+            }
             if lengths is not None
             else {}
         ),

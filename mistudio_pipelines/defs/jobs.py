@@ -36,6 +36,13 @@ tokenize_job = dg.define_asset_job(
 )
 
 
+observe_revisions_job = dg.define_asset_job(
+    names.OBSERVE_REVISIONS_JOB,
+    selection=dg.AssetSelection.assets("hub_revision"),
+    description="Ask the Hub for the newest commit of one dataset; where it is newer, `raw` is shown as out of date.",
+)
+
+
 class AddDatasetConfig(dg.Config):
     """The form for adding a dataset."""
 
@@ -202,6 +209,7 @@ JOBS: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
     download_job,
     ingest_job,
     tokenize_job,
+    observe_revisions_job,
     add_dataset_job,
     save_tokenization_job,
     delete_datasets_job,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from filelock import FileLock, Timeout
 
 from mistudio_pipelines.defs import names
@@ -19,6 +20,7 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @dg.asset(
+    deps=["hub_revision"],
     partitions_def=DATASETS,
     pool=names.DOWNLOAD_POOL,
     group_name=names.GROUP,
@@ -48,9 +50,23 @@ def raw(context: dg.AssetExecutionContext, data_store: DataStoreResource, hub: H
                 bytes_per_second=hub.bytes_per_second,
                 on_progress=step.on_progress,
             )
+    _note_revision(context, manifest.revision)
     return dg.MaterializeResult(
         metadata=raw_metadata(store, record, manifest), data_version=dg.DataVersion(manifest.revision)
     )
+
+
+def _note_revision(context: dg.AssetExecutionContext, revision: str) -> None:
+    """Say which revision of the Hub these files are, as Dagster's own provenance.
+
+    Without it the first look at `hub_revision` would show the dataset as out of date although nothing is newer. The
+    event belongs to this run, so that it goes when the dataset is deleted.
+    """
+    key = dg.AssetKey("hub_revision")
+    step = context.get_step_execution_context()
+    observation = dg.AssetObservation(key, partition=context.partition_key, tags={DATA_VERSION_TAG: revision})
+    context.instance.report_dagster_event(dg.DagsterEvent.asset_observation(step, observation), run_id=context.run_id)
+    step.wipe_input_asset_version_info(key)  # read when the step began, before we knew
 
 
 @contextmanager
