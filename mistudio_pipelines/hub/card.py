@@ -5,13 +5,17 @@ What does not belong here: matching it with the files (`hub/configs.py`).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 
 DEFAULT_CONFIG = "default"
+_NONSENSE = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError, pa.ArrowException)
 
 
 @dataclass(frozen=True)
@@ -65,20 +69,21 @@ def parse_card(repository: str, readme: str, standalone_yaml: str | None = None)
             data = DatasetCardData(**{**known, **extra})
         configs = MetadataConfigs.from_dataset_card_data(data)
         default = configs.get_default_config_name()
-    except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        columns = {str(name): _arrow_types(each["features"]) for name, each in configs.items() if each.get("features")}
+    except (*_NONSENSE, yaml.YAMLError) as error:
         raise broken_card(repository, error) from error
-    try:
+    split_bytes: dict[str, dict[str, int]] = {}
+    # This part only says sizes and types, which the files say too: what makes no sense in it does no harm.
+    with contextlib.suppress(*_NONSENSE):
         infos = DatasetInfosDict.from_dataset_card_data(data)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        infos = {}  # only says sizes and types, which the files say too
+        split_bytes = {str(name): _split_bytes(info) for name, info in infos.items() if info.splits}
+        described = {str(name): _arrow_types(info.features) for name, info in infos.items() if info.features}
+        columns = {**described, **columns}
     return Card(
         configs={str(name): dict(parameters) for name, parameters in configs.items()},
         default_config=default,
-        columns={
-            **{str(name): _arrow_types(info.features) for name, info in infos.items() if info.features},
-            **{str(name): _arrow_types(each["features"]) for name, each in configs.items() if each.get("features")},
-        },
-        split_bytes={str(name): _split_bytes(info) for name, info in infos.items() if info.splits},
+        columns=columns,
+        split_bytes=split_bytes,
     )
 
 

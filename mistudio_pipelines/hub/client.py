@@ -7,9 +7,9 @@ turning what is not into an error that a person understands. What does not: what
 
 from __future__ import annotations
 
+import json
 import os
 import random
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from mistudio_pipelines import __version__
-from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
+from mistudio_pipelines.errors import MistudioError, Stopped
 from mistudio_pipelines.hub import faults
 from mistudio_pipelines.hub.environment import prepare_environment
-from mistudio_pipelines.hub.refusals import Request, refusal
+from mistudio_pipelines.hub.refusals import Request, not_a_hub, refusal
 from mistudio_pipelines.hub.secrets import find_token, scrub
 from mistudio_pipelines.progress import ShouldStop, never_stop
 from mistudio_pipelines.store.layout import DataStore
@@ -185,7 +185,7 @@ class HubClient:
             fault = faults.classify(status, answer_headers, failure)
             wait = faults.wait_before_retry(fault, failures, random.random(), first_wait=self.first_wait_seconds)  # noqa: S311  (jitter)
             if wait is None:
-                raise self.refusal(fault, request, answer_headers) from None
+                raise self.refusal(fault, request, answer_headers) from failure
             self.pause(wait)
 
     def refusal(self, fault: faults.Fault, request: Request, headers: Mapping[str, str]) -> MistudioError:
@@ -205,28 +205,21 @@ class HubClient:
         Raises:
             MistudioError: As `get`; `hub_unreachable` where the answer is not JSON.
         """
-        import json
-
         body, headers = self.get(url, request)
         try:
             return json.loads(body), headers
-        except ValueError as error:
-            raise MistudioError(
-                ErrorCode.HUB_UNREACHABLE,
-                f"{urlsplit(self.endpoint).netloc} did not answer as a Hub does.",
-                "Check HF_ENDPOINT and whether a proxy or a login page is in between, then try again.",
-                transient=True,
-            ) from error
+        except (ValueError, RecursionError) as error:
+            raise not_a_hub(self.endpoint) from error
 
-    def pause(self, seconds: float, stopping: threading.Event | None = None) -> None:
+    def pause(self, seconds: float) -> None:
         """Wait, but not longer than until a stop is asked for.
 
         Raises:
-            Stopped: Where `should_stop` said so, or `stopping` was set.
+            Stopped: Where `should_stop` said so.
         """
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            if self.should_stop() or (stopping is not None and stopping.is_set()):
+            if self.should_stop():
                 raise Stopped("Waiting for the Hub")
             time.sleep(min(left, _POLL_SECONDS))
 

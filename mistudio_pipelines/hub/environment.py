@@ -23,7 +23,6 @@ _QUIET_AND_PRIVATE = {
     # Progress is shown by us; bars in a log file are noise.
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
 }
 
 

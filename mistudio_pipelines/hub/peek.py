@@ -78,7 +78,7 @@ def peek(
         if posixpath.splitext(file.path)[1].lower() == ".zip":
             return _peek_archive(source, file_format, reader_options)
         return _peek_stream(source, file.path, file_format or "", reader_options)
-    except (pa.ArrowException, OSError, EOFError, ValueError, zipfile.BadZipFile, lzma.LZMAError) as error:
+    except (pa.ArrowException, OSError, EOFError, ValueError, csv.Error, zipfile.BadZipFile, lzma.LZMAError) as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise MistudioError(
             ErrorCode.UNSUPPORTED_FORMAT,
@@ -249,6 +249,7 @@ def _csv_columns(first: _FirstBytes, reader_options: Mapping[str, Any]) -> dict[
     delimiter = str(reader_options.get("delimiter") or reader_options.get("sep") or ",")
     quote = str(reader_options.get("quotechar") or '"')
     names = reader_options.get("names") or reader_options.get("column_names")
+    names = names if isinstance(names, list) else None
     for text in first.texts():
         rows = _csv_rows(text, delimiter, quote, complete=first.complete)
         if not rows:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.hub.faults import Fault, FaultKind, classify
@@ -87,6 +88,16 @@ def refusal(
         if fault.transient
         else "Check HF_ENDPOINT, HF_HUB_OFFLINE and the proxy settings, then try again.",
         transient=fault.transient,
+    )
+
+
+def not_a_hub(endpoint: str) -> MistudioError:
+    """The error for an answer that makes no sense."""
+    return MistudioError(
+        ErrorCode.HUB_UNREACHABLE,
+        f"{urlsplit(endpoint).netloc} did not answer as a Hub does.",
+        "Check HF_ENDPOINT and whether a proxy or a login page is in between, then try again.",
+        transient=True,
     )
 
 

@@ -6,6 +6,7 @@ What belongs here: the order in which it is found out. What does not: the rules 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +18,12 @@ from mistudio_pipelines.hub.client import HubClient
 from mistudio_pipelines.hub.configs import ConfigFiles
 from mistudio_pipelines.hub.peek import Peek, peek
 from mistudio_pipelines.hub.plan import RemoteFile, RepositoryPlan
-from mistudio_pipelines.hub.refusals import Request
+from mistudio_pipelines.hub.refusals import Request, not_a_hub
 from mistudio_pipelines.hub.tree import TreeFile, list_tree
 from mistudio_pipelines.text.columns import choose_text_column
 
 CONVERT_BRANCH = "refs/convert/parquet"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _CARD = "README.md"
 _STANDALONE_YAML = ".huggingface.yaml"
 _LARGEST_CARD = 8 * 1024 * 1024
@@ -103,7 +105,7 @@ def plan_repository(
     source = _open(client, repository, revision)
     source, chosen, found = _resolve(client, source, config, revision)
     names = configs.choose_splits(source.repository, chosen, found.splits, splits)
-    first = source.tree[found.splits[names[0]][0]]
+    first = _first_with_content(source.tree[path] for split in names for path in found.splits[split])
     seen = peek(client, source.repository, source.commit, first, found.file_format, found.reader_options)
     columns = _known_columns(seen, source.card.columns.get(chosen, {}))
     files = {
@@ -144,13 +146,10 @@ def _information(client: HubClient, repository: str, revision: str | None) -> di
     """The Hub's answer about a repository at a revision."""
     parts = () if revision is None else ("revision", revision)
     answer, _ = client.get_json(client.api_url(repository, *parts), Request(repository, revision))
-    if not isinstance(answer, dict) or not isinstance(answer.get("sha"), str) or not isinstance(answer.get("id"), str):
-        raise MistudioError(
-            ErrorCode.HUB_UNREACHABLE,
-            f"{client.endpoint} did not answer as a Hub does.",
-            "Check HF_ENDPOINT and whether a proxy or a login page is in between, then try again.",
-            transient=True,
-        )
+    if not isinstance(answer, dict) or not isinstance(answer.get("id"), str):
+        raise not_a_hub(client.endpoint)
+    if not isinstance(answer.get("sha"), str) or not _COMMIT.fullmatch(answer["sha"]):
+        raise not_a_hub(client.endpoint)
     return answer
 
 
@@ -245,6 +244,12 @@ def _resolve_conversion(source: _Source, config: str | None) -> tuple[_Source, s
     chosen = configs.choose_config(source.repository, named, config)
     source = _Source(source.repository, source.commit, source.information, source.tree, named, is_conversion=True)
     return source, chosen, ConfigFiles(by_config[chosen], "parquet", {})
+
+
+def _first_with_content(files: Iterable[TreeFile]) -> TreeFile:
+    """The first file that has any bytes; an empty shard says nothing of the others."""
+    several = list(files)
+    return next((file for file in several if file.size > 0), several[0])
 
 
 def _known_columns(seen: Peek, declared: Mapping[str, str]) -> dict[str, str]:

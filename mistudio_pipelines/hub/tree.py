@@ -17,7 +17,7 @@ import fsspec  # type: ignore[import-untyped]  # it has no types
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.hub.client import HubClient, origin
-from mistudio_pipelines.hub.refusals import Request
+from mistudio_pipelines.hub.refusals import Request, not_a_hub
 
 _MOST_PAGES = 5_000
 _LONGEST_PATH = 4096
@@ -58,10 +58,13 @@ def list_tree(client: HubClient, repository: str, commit: str) -> dict[str, Tree
         if url is None:
             return files
         page, headers = client.get_json(url, request)
-        for entry in page:
-            if entry.get("type") == "file" and _is_plain_path(entry.get("path")):
-                found = RepoFile(**entry)  # type: ignore[no-untyped-call]  # its own parser of this answer
-                files[found.path] = _tree_file(found)
+        try:
+            for entry in page:
+                if entry["type"] == "file" and _is_plain_path(entry["path"]):
+                    found = RepoFile(**entry)  # type: ignore[no-untyped-call]  # its own parser of this answer
+                    files[found.path] = _tree_file(found)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise not_a_hub(client.endpoint) from error
         following = _next_page(headers.get("link", ""))
         url = fix_hf_endpoint_in_url(following, client.endpoint) if following else None
         if url is not None and origin(url) != origin(client.endpoint):

@@ -10,6 +10,7 @@ import pytest
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.hub.client import HubClient
 from mistudio_pipelines.hub.repository import CONVERT_BRANCH, check_repository_id, newest_revision, plan_repository
+from mistudio_pipelines.hub.tree import list_tree
 from mistudio_pipelines_tests.hub.conftest import parquet_bytes, texts_parquet
 
 TOKEN = "hf_" + "aBc123XyZ" * 4
@@ -358,3 +359,60 @@ def test_a_format_that_is_not_read_here_comes_through_the_conversion(hub, client
     plan = plan_repository(client, "user/name")
     assert plan.via_convert_branch
     assert plan.text_column == "text"
+
+
+def test_an_empty_first_shard_does_not_decide(hub, client):
+    hub.add_repository("user/name", {"data/train-0.jsonl": b"", "data/train-1.jsonl": JSON_LINES})
+    plan = plan_repository(client, "user/name")
+    assert plan.text_column == "text"
+    assert len(plan.files) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"[]",
+        b"{}",
+        b'{"id": "user/name"}',
+        b'{"id": "user/name", "sha": "../../x"}',
+        b'{"id": 1, "sha": "%040d"}' % 0,
+        b"[" * 100_000,
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_not_a_hub(hub, store, monkeypatch, answer):
+    """A hotel's login page, a proxy, or a hostile mirror."""
+    commit = hub.add_repository("user/name", {"answer.json": answer, "train.jsonl": JSON_LINES})
+    client = HubClient(store, endpoint=hub.endpoint)
+    address = client.file_url("user/name", commit, "answer.json")
+    monkeypatch.setattr(client, "api_url", lambda *_: address)
+    with pytest.raises(MistudioError, match="did not answer as a Hub does"):
+        plan_repository(client, "user/name")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [b"{}", b"[1]", b'[{"type": "file"}]', b'[{"type": "file", "path": "a.txt", "size": "x", "oid": "0"}]', b"null"],
+)
+def test_a_list_of_files_that_makes_no_sense_is_not_a_hub(hub, store, monkeypatch, page):
+    commit = hub.add_repository("user/name", {"page.json": page})
+    client = HubClient(store, endpoint=hub.endpoint)
+    address = client.file_url("user/name", commit, "page.json")
+    monkeypatch.setattr(client, "api_url", lambda *_: address)
+    if page == b"{}":  # no entries: an empty list
+        assert list_tree(client, "user/name", commit) == {}
+        return
+    with pytest.raises(MistudioError, match="did not answer as a Hub does"):
+        list_tree(client, "user/name", commit)
+
+
+def test_paths_that_git_cannot_hold_are_left_out(hub, store, monkeypatch):
+    paths = ["../a.txt", "/a.txt", "a//b.txt", "a/./b.txt", "", "a\0.txt", "x" * 5000, "fine.txt", "also fine/ü.txt"]
+    page = json.dumps(
+        [{"type": "file", "path": path, "size": 1, "oid": "0" * 40} for path in paths]
+        + [{"type": "directory", "path": "a"}]
+    )
+    commit = hub.add_repository("user/name", {"page.json": page.encode()})
+    client = HubClient(store, endpoint=hub.endpoint)
+    address = client.file_url("user/name", commit, "page.json")
+    monkeypatch.setattr(client, "api_url", lambda *_: address)
+    assert list(list_tree(client, "user/name", commit)) == ["fine.txt", "also fine/ü.txt"]
