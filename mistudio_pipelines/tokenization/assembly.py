@@ -88,6 +88,17 @@ class AssembleTask:
         """The map of sources."""
         return self.folder / "sources" / self.name
 
+    def shards(self) -> list[int]:
+        """The pieces that its rows are in, for rows in document order."""
+        if self.first_row == self.end_row:
+            return []
+        first, last = (
+            np.fromfile(self.rows_file, ROW, 1, offset=row * ROW.itemsize)[0]
+            for row in (self.first_row, self.end_row - 1)
+        )
+        end = int(last["start"] + last["length"])
+        return [span.shard for span in self.spans if span.base < end and span.base + span.length > first["start"]]
+
     @property
     def counts_path(self) -> Path:
         """How often each id is in the file."""

@@ -109,6 +109,23 @@ def proved(
     return proof
 
 
+def withdraw_proof(
+    store: DataStore, tokenizer_sha256: str, engine: EngineName, reference: EngineName, why: str
+) -> None:
+    """Never use an engine again for a tokenizer: real text was found where it differs.
+
+    Args:
+        store: The data folder.
+        tokenizer_sha256: Content hash of the tokenizer.
+        engine: The engine.
+        reference: What it was compared with.
+        why: Where it differed.
+    """
+    known = read_proof(store, tokenizer_sha256, engine, reference)
+    if known is not None:
+        write_proof(store, known.model_copy(update={"equal": False, "reason": why}))
+
+
 def same(engine: Engine, reference: Engine, texts: Sequence[str]) -> bool:
     """True where two engines give the same ids for all texts, and refuse the same texts."""
     try:

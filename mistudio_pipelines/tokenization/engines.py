@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 EngineName = Literal["fastokens", "tokenizers", "transformers"]
+_NO_IDS = np.zeros(0, np.uint32)
 ENGINE_NAMES: tuple[EngineName, ...] = ("fastokens", "tokenizers", "transformers")
 
 
@@ -123,8 +124,7 @@ class TransformersEngine:
 def _flatten(lists: Sequence[Sequence[int]]) -> Encoded:
     bounds = np.zeros(len(lists) + 1, np.int64)
     np.cumsum([len(ids) for ids in lists], out=bounds[1:])
-    flat = np.fromiter((token for ids in lists for token in ids), np.uint32, count=int(bounds[-1]))
-    return Encoded(flat, bounds)
+    return Encoded(np.concatenate([_NO_IDS, *(np.array(ids, np.uint32) for ids in lists)]), bounds)
 
 
 def engine_version(name: EngineName) -> str:

@@ -35,6 +35,7 @@ class TokenizerIdentity(BaseModel):
         tokenizer_class: Class that transformers chose.
         sha256: Of everything that decides about ids: the serialized backend, or vocabulary and settings.
         vocabulary_size: Number of ids, added tokens included; every id is below it.
+        model_vocabulary_size: Rows of the model's embedding, where its config.json is beside the tokenizer.
         model_max_length: The model's context, or None where the tokenizer does not say a sane one.
         special_tokens: Ids of bos, eos, sep, pad, unk, cls and mask, where it has them.
     """
@@ -46,6 +47,7 @@ class TokenizerIdentity(BaseModel):
     tokenizer_class: str
     sha256: str
     vocabulary_size: int
+    model_vocabulary_size: int | None = None
     model_max_length: int | None
     special_tokens: dict[str, int]
 
@@ -94,6 +96,33 @@ def load_tokenizer(
     return loaded
 
 
+def model_vocabulary_size(store: DataStore, tokenizer: str, revision: str | None, token_name: str | None) -> int | None:
+    """How many ids the model's embedding has, from the config.json beside the tokenizer; None where it says nothing.
+
+    A tokenizer may have more ids: transformers adds a pad token that is in none of its files as a new id.
+    """
+    prepare_environment(store)
+    from transformers.utils import cached_file
+
+    path = cached_file(
+        str(Path(tokenizer).expanduser()) if Path(tokenizer).expanduser().is_dir() else tokenizer,
+        "config.json",
+        revision=revision,
+        token=find_token(store, token_name) or False,
+        cache_dir=str(store.cache_root / "tokenizers"),
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    if path is None:
+        return None
+    try:
+        size = json.loads(Path(path).read_bytes()).get("vocab_size")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return size if isinstance(size, int) and size > 0 else None
+
+
 def pin_revision(store: DataStore, tokenizer: str, revision: str | None, token_name: str | None) -> str | None:
     """The commit that a revision of a Hub tokenizer means now; None for a folder.
 
@@ -114,13 +143,16 @@ def pin_revision(store: DataStore, tokenizer: str, revision: str | None, token_n
         raise _loading_error(tokenizer, revision, False, error) from error
 
 
-def tokenizer_identity(tokenizer: PreTrainedTokenizerBase, name: str, revision: str | None) -> TokenizerIdentity:
+def tokenizer_identity(
+    tokenizer: PreTrainedTokenizerBase, name: str, revision: str | None, model_vocabulary: int | None = None
+) -> TokenizerIdentity:
     """Exactly which tokenizer this is.
 
     Args:
         tokenizer: The loaded tokenizer.
         name: Hub id or folder it was loaded from.
         revision: Its commit, for the Hub.
+        model_vocabulary: Rows of the model's embedding, where it is known.
     """
     special = {
         kind: getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "sep", "pad", "unk", "cls", "mask")
@@ -132,6 +164,7 @@ def tokenizer_identity(tokenizer: PreTrainedTokenizerBase, name: str, revision: 
         tokenizer_class=type(tokenizer).__name__,
         sha256=_content_hash(tokenizer, vocabulary, special),
         vocabulary_size=max(vocabulary.values(), default=-1) + 1,
+        model_vocabulary_size=model_vocabulary,
         model_max_length=sane_context(tokenizer.model_max_length),
         special_tokens={kind: token_id for kind, token_id in special.items() if token_id is not None},
     )

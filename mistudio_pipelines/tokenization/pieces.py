@@ -203,11 +203,19 @@ def read_report(folder: Path, shard: int, fingerprint: str) -> PieceReport | Non
     return report if report.fingerprint == fingerprint and report.shard == shard else None
 
 
-def piece_is_intact(folder: Path, report: PieceReport) -> bool:
-    """True where a piece's files are what its report says, byte for byte."""
+def piece_is_intact(folder: Path, report: PieceReport, *, tokens_may_be_gone: bool) -> bool:
+    """True where a piece's files are what its report says, byte for byte.
+
+    Args:
+        folder: The folder of pieces.
+        report: The piece's report.
+        tokens_may_be_gone: True where tokens are removed as soon as their rows are written (`PieceNeeds`).
+    """
     try:
         if zlib.crc32(tables_path(folder, report.shard).read_bytes()) != report.tables_crc32:
             return False
+        if tokens_may_be_gone and not ids_path(folder, report.shard).exists():
+            return True
         checksum = 0
         with ids_path(folder, report.shard).open("rb") as file:
             while chunk := file.read(_CHECK_CHUNK):
@@ -286,3 +294,36 @@ class Stream:
     def spans_of(self, start: int, end: int) -> list[PieceSpan]:
         """The pieces that a stretch of the stream lies in."""
         return [span for span in self._spans if span.base < end and span.base + span.length > start]
+
+
+class PieceNeeds:
+    """Which pieces the files of rows that are not written yet need; the tokens of others are removed.
+
+    Without this, a tokenization would take the space of its pieces beside that of its rows.
+
+    Args:
+        folder: The folder of pieces.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._by_file: dict[str, list[int]] = {}
+        self._files_left: dict[int, int] = {}
+
+    def add(self, file: str, shards: Sequence[int]) -> None:
+        """A file that is not written yet needs some pieces."""
+        self._by_file[file] = list(shards)
+        for shard in shards:
+            self._files_left[shard] = self._files_left.get(shard, 0) + 1
+
+    def missing(self) -> list[int]:
+        """Pieces that are needed but whose tokens were removed."""
+        return sorted(shard for shard in self._files_left if not ids_path(self._folder, shard).exists())
+
+    def written(self, file: str) -> None:
+        """A file is written: tokens that no other file needs are removed."""
+        for shard in self._by_file.pop(file, ()):
+            self._files_left[shard] -= 1
+            if not self._files_left[shard]:
+                del self._files_left[shard]
+                ids_path(self._folder, shard).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +24,16 @@ from mistudio_pipelines.store.manifest import Manifest, read_manifest
 from mistudio_pipelines.tokenization.assembly import AssembleTask, FileReport, assemble_file, finished_file
 from mistudio_pipelines.tokenization.encoding import EncodeTask, EngineSetup, encode_shard
 from mistudio_pipelines.tokenization.engine_choice import EngineChoice
+from mistudio_pipelines.tokenization.engine_proof import withdraw_proof
 from mistudio_pipelines.tokenization.laying_out import SplitLayout, lay_out_split
 from mistudio_pipelines.tokenization.output import file_tasks, width_of, write_descriptions
-from mistudio_pipelines.tokenization.pieces import PieceReport, piece_is_intact, read_progress, read_report
-from mistudio_pipelines.tokenization.planning import Plan, fingerprint_of, make_plan, plan_engine
+from mistudio_pipelines.tokenization.pieces import PieceNeeds, PieceReport, piece_is_intact, read_progress, read_report
+from mistudio_pipelines.tokenization.planning import InputShard, Plan, fingerprint_of, make_plan, plan_engine
 from mistudio_pipelines.tokenization.presets import TokenizationPreset, load_preset
 from mistudio_pipelines.tokenization.proof import missing_files, read_tokenization
 from mistudio_pipelines.tokenization.results import TOKENIZATION_NAME, Tokenization, TokenizationResult
 from mistudio_pipelines.tokenization.statistics import LengthCounts
-from mistudio_pipelines.tokenization.workers import executor_or_threads, run_tasks
+from mistudio_pipelines.tokenization.workers import Report, Task, executor_or_threads, run_tasks
 
 _STOP_NAME = "stop"
 
@@ -64,6 +65,8 @@ class _Workplace:
         for folder in (self.pieces, self.folder / "data", self.folder / "sources"):
             folder.mkdir(parents=True, exist_ok=True)
         stamp.write_text(fingerprint)
+        for left in self.pieces.glob("*.progress"):
+            left.unlink()
         self.stop_file.unlink(missing_ok=True)
 
 
@@ -132,12 +135,13 @@ def _tokenize(
     place = _Workplace(store.tokenized_partial(manifest.dataset_id, preset.name))
     place.prepare(plan.work_fingerprint)
     with executor_or_threads(executor) as workers:
-        choice, pieces = _encode_all(store, plan, place, workers, on_progress, should_stop)
+        run = _Run(store, plan, place, workers, on_progress, should_stop)
+        choice, pieces = run.encode()
         lengths = LengthCounts()
-        layouts = _lay_out_all(plan, pieces, place, lengths, should_stop)
+        layouts = run.lay_out(pieces, lengths)
         width = width_of(plan, layouts)
         tasks = [task for layout in layouts for task in file_tasks(plan, layout, width, place.folder, place.stop_file)]
-        files = _assemble_all(tasks, workers, place, on_progress, should_stop)
+        files = run.write(tasks, choice)
     tokenization = write_descriptions(
         plan, choice, pieces, layouts, tasks, files, lengths, place.folder, time.monotonic() - began
     )
@@ -156,110 +160,133 @@ def _unchanged(store: DataStore, dataset_id: str, preset_name: str, fingerprint:
     return existing
 
 
-def _encode_all(
-    store: DataStore,
-    plan: Plan,
-    place: _Workplace,
-    workers: Executor,
-    on_progress: ProgressCallback,
-    should_stop: ShouldStop,
-) -> tuple[EngineChoice, list[PieceReport]]:
-    """Encode every shard that no earlier run has finished; returns the pieces in the order of the shards."""
-    found = [read_report(place.pieces, shard.number, plan.work_fingerprint) for shard in plan.shards]
-    reports = {report.shard: report for report in found if report and piece_is_intact(place.pieces, report)}
-    choice = plan_engine(store, plan, on_progress, should_stop)
-    total = sum(shard.documents for shard in plan.shards)
+@dataclass(frozen=True)
+class _Run:
+    """The three steps of one run, in order."""
 
-    def tell() -> None:
-        done, tokens = read_progress(place.pieces)
-        tokens += sum(report.tokens_encoded for report in reports.values())
-        done += sum(report.documents for report in reports.values())
-        on_progress(Progress(done, total, "rows", f"encoding ({tokens:,} tokens so far)"))
+    store: DataStore
+    plan: Plan
+    place: _Workplace
+    workers: Executor
+    on_progress: ProgressCallback
+    should_stop: ShouldStop
 
-    tell()
-    tasks = [task for task in _encode_tasks(store, plan, place, choice) if task.shard not in reports]
-    run_tasks(
-        workers,
-        encode_shard,
-        tasks,
-        lambda report: reports.update({report.shard: report}),
-        stop_file=place.stop_file,
-        should_stop=should_stop,
-        on_idle=tell,
-    )
-    return choice, [reports[shard.number] for shard in plan.shards]
+    @property
+    def _tokens_are_removed_early(self) -> bool:
+        """Shuffled rows need any piece until the end; rows of one document each are laid out from tokens."""
+        return self.plan.preset.shuffle_seed is None and self.plan.preset.mode != "per_document"
 
+    def encode(self) -> tuple[EngineChoice, list[PieceReport]]:
+        """Encode every shard that no earlier run has finished; returns the pieces in the order of the shards."""
+        pieces, plan = self.place.pieces, self.plan
+        found = [read_report(pieces, shard.number, plan.work_fingerprint) for shard in plan.shards]
+        early = self._tokens_are_removed_early
+        reports = {
+            report.shard: report
+            for report in found
+            if report and piece_is_intact(pieces, report, tokens_may_be_gone=early)
+        }
+        choice = plan_engine(self.store, plan, self.on_progress, self.should_stop)
+        total = sum(shard.documents for shard in plan.shards)
 
-def _encode_tasks(store: DataStore, plan: Plan, place: _Workplace, choice: EngineChoice) -> Iterator[EncodeTask]:
-    engines = EngineSetup(
-        store_root=store.root,
-        tokenizer=plan.preset.tokenizer,
-        revision=plan.preset.tokenizer_revision,
-        token_name=plan.preset.token_name,
-        backend_file=plan.backend_file,
-        engine=choice.engine,
-        add_special_tokens=plan.encode_specials,
-        differing_characters=choice.differing_characters,
-    )
-    for shard in plan.shards:
-        yield EncodeTask(
-            shard=shard.number,
-            split=shard.split,
-            fingerprint=plan.work_fingerprint,
-            raw_folder=store.raw(plan.manifest.dataset_id),
-            row_groups=shard.row_groups,
-            pieces_folder=place.pieces,
-            engines=engines,
-            item_bytes=plan.item_bytes,
-            separator=plan.policy.separator,
-            begin=plan.policy.begin if plan.preset.mode == "packed" else None,
-            head=plan.policy.head if plan.preset.mode == "packed" else None,
-            skip_invalid=plan.preset.skip_invalid,
-            stop_file=place.stop_file,
+        def tell() -> None:
+            done, tokens = read_progress(pieces)
+            tokens += sum(report.tokens_encoded for report in reports.values())
+            done += sum(report.documents for report in reports.values())
+            self.on_progress(Progress(min(done, total), total, "rows", f"encoding ({tokens:,} tokens so far)"))
+
+        missing = [shard for shard in plan.shards if shard.number not in reports]
+        tell()
+        self._run(encode_shard, self._encode_tasks(missing, choice), lambda one: reports.update({one.shard: one}), tell)
+        differences = [report.difference for report in reports.values() if report.difference is not None]
+        if differences:
+            why = f"it gave other ids for sample {differences[0]} of dataset {plan.manifest.dataset_id}"
+            withdraw_proof(self.store, plan.identity.sha256, "fastokens", "tokenizers", why)
+        return choice, [reports[shard.number] for shard in plan.shards]
+
+    def _encode_tasks(self, shards: Sequence[InputShard], choice: EngineChoice) -> list[EncodeTask]:
+        plan = self.plan
+        engines = EngineSetup(
+            store_root=self.store.root,
+            tokenizer=plan.preset.tokenizer,
+            revision=plan.preset.tokenizer_revision,
+            token_name=plan.preset.token_name,
+            backend_file=plan.backend_file,
+            engine=choice.engine,
+            add_special_tokens=plan.encode_specials,
+            differing_characters=choice.differing_characters,
         )
+        return [
+            EncodeTask(
+                shard=shard.number,
+                split=shard.split,
+                fingerprint=plan.work_fingerprint,
+                raw_folder=self.store.raw(plan.manifest.dataset_id),
+                row_groups=shard.row_groups,
+                pieces_folder=self.place.pieces,
+                engines=engines,
+                item_bytes=plan.item_bytes,
+                separator=plan.policy.separator,
+                begin=plan.policy.begin if plan.preset.mode == "packed" else None,
+                head=plan.policy.head if plan.preset.mode == "packed" else None,
+                skip_invalid=plan.preset.skip_invalid,
+                stop_file=self.place.stop_file,
+            )
+            for shard in shards
+        ]
 
+    def lay_out(self, pieces: Sequence[PieceReport], lengths: LengthCounts) -> list[SplitLayout]:
+        """Lay out the rows of each split; takes in the lengths of documents."""
+        return [
+            lay_out_split(
+                split,
+                [report for report in pieces if report.split == split],
+                self.place.pieces,
+                self.place.work / f"rows-{number}.bin",
+                self.plan.policy,
+                lengths,
+                self.should_stop,
+            )
+            for number, split in enumerate(self.plan.splits)
+        ]
 
-def _lay_out_all(
-    plan: Plan, pieces: list[PieceReport], place: _Workplace, lengths: LengthCounts, should_stop: ShouldStop
-) -> list[SplitLayout]:
-    return [
-        lay_out_split(
-            split,
-            [report for report in pieces if report.split == split],
-            place.pieces,
-            place.work / f"rows-{number}.bin",
-            plan.policy,
-            lengths,
-            should_stop,
+    def write(self, tasks: Sequence[AssembleTask], choice: EngineChoice) -> dict[str, FileReport]:
+        """Write every file that no earlier run has finished; returns the reports by name."""
+        reports = {task.name: report for task in tasks if (report := finished_file(task)) is not None}
+        missing = [task for task in tasks if task.name not in reports]
+        needs = PieceNeeds(self.place.pieces)
+        if self._tokens_are_removed_early:
+            for task in missing:
+                needs.add(task.name, task.shards())
+            gone = [shard for shard in self.plan.shards if shard.number in needs.missing()]
+            self._run(encode_shard, self._encode_tasks(gone, choice), lambda _: None, lambda: None)
+        total = sum(task.end_row - task.first_row for task in tasks)
+
+        def tell() -> None:
+            done = sum(report.rows for report in reports.values())
+            self.on_progress(Progress(done, total, "rows", "writing"))
+
+        def take(report: FileReport) -> None:
+            reports[report.name] = report
+            needs.written(report.name)
+
+        tell()
+        self._run(assemble_file, missing, take, tell)
+        return reports
+
+    def _run(
+        self,
+        function: Callable[[Task], Report],
+        tasks: Sequence[Task],
+        on_report: Callable[[Report], None],
+        on_idle: Callable[[], None],
+    ) -> None:
+        run_tasks(
+            self.workers,
+            function,
+            tasks,
+            on_report,
+            stop_file=self.place.stop_file,
+            should_stop=self.should_stop,
+            on_idle=on_idle,
         )
-        for number, split in enumerate(plan.splits)
-    ]
-
-
-def _assemble_all(
-    tasks: list[AssembleTask],
-    workers: Executor,
-    place: _Workplace,
-    on_progress: ProgressCallback,
-    should_stop: ShouldStop,
-) -> dict[str, FileReport]:
-    """Write every file that no earlier run has finished; returns the reports by name."""
-    reports = {task.name: report for task in tasks if (report := finished_file(task)) is not None}
-    total = sum(task.end_row - task.first_row for task in tasks)
-
-    def tell() -> None:
-        done = sum(report.rows for report in reports.values())
-        on_progress(Progress(done, total, "rows", "writing"))
-
-    tell()
-    missing = [task for task in tasks if task.name not in reports]
-    run_tasks(
-        workers,
-        assemble_file,
-        missing,
-        lambda report: reports.update({report.name: report}),
-        stop_file=place.stop_file,
-        should_stop=should_stop,
-        on_idle=tell,
-    )
-    return reports

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.layout import DataStore
-from mistudio_pipelines.tokenization.loading import TokenizerIdentity, load_tokenizer, pin_revision, tokenizer_identity
+from mistudio_pipelines.tokenization.loading import (
+    TokenizerIdentity,
+    load_tokenizer,
+    model_vocabulary_size,
+    pin_revision,
+    tokenizer_identity,
+)
 from mistudio_pipelines.tokenization.presets import SpecialToken, TokenizationPreset
 
 if TYPE_CHECKING:
@@ -30,7 +36,8 @@ def resolve_preset(store: DataStore, preset: TokenizationPreset) -> Tokenization
     tokenizer = load_tokenizer(store, preset.tokenizer, commit, preset.token_name)
     folder = Path(preset.tokenizer).expanduser()
     name = str(folder.resolve()) if folder.is_dir() else preset.tokenizer
-    identity = tokenizer_identity(tokenizer, name, commit)
+    embedding = model_vocabulary_size(store, preset.tokenizer, commit, preset.token_name)
+    identity = tokenizer_identity(tokenizer, name, commit, embedding)
     return fill_preset(preset, tokenizer, identity)
 
 
@@ -161,11 +168,12 @@ def _check_padding(preset: TokenizationPreset, identity: TokenizerIdentity) -> N
             f"asks for padding, but the tokenizer {identity.name} has no pad token",
             "Use padding do_not_pad, mode packed, or a tokenizer folder whose tokenizer_config.json names a pad_token.",
         )
-    if pad >= identity.vocabulary_size:
+    embedding = identity.model_vocabulary_size
+    if embedding is not None and pad >= embedding:
         raise _invalid(
             preset,
-            f"would pad with id {pad}, outside the vocabulary of {identity.vocabulary_size}",
-            "Name a pad_token of the vocabulary in tokenizer_config.json.",
+            f"would pad with id {pad}, outside the model's vocabulary of {embedding}",
+            "Name a pad_token of the vocabulary in tokenizer_config.json, or use padding do_not_pad.",
         )
 
 
