@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
+from mistudio_pipelines.processes import process_start
 from mistudio_pipelines.store.atomic import write_bytes, write_json
 
 LOCATION_NAME = "mistudio_pipelines"
@@ -39,21 +40,20 @@ class RunningServer:
     Attributes:
         url: Address of the UI and of GraphQL.
         pids: Process ids: the one that started them, then the services.
-        started: When each of those processes was started, seconds since 1970.
+        started: When each of those processes was started, as `process_start` says it.
     """
 
     url: str
     pids: tuple[int, ...]
-    started: tuple[float, ...]
+    started: tuple[str, ...]
 
     def alive(self) -> list[psutil.Process]:
         """Those of the processes that still run."""
         found = []
         for pid, started in zip(self.pids, self.started, strict=True):
             try:
-                process = psutil.Process(pid)
-                if abs(process.create_time() - started) < 2 and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
+                if started and process_start(pid) == started:
+                    found.append(psutil.Process(pid))
             except psutil.NoSuchProcess:
                 continue
         return found
@@ -81,7 +81,7 @@ def stop_leftovers(home: Path) -> None:
     """End services whose starter was killed; they would serve an instance that nobody watches."""
     server = _read_note(home)
     if server is not None:
-        _end([child for process in server.alive() for child in (process, *process.children(recursive=True))])
+        end_processes([child for process in server.alive() for child in (process, *process.children(recursive=True))])
     _note(home).unlink(missing_ok=True)
 
 
@@ -176,7 +176,7 @@ class Services:
                     processes += [process, *process.children(recursive=True)]
                 except psutil.NoSuchProcess:
                     continue
-        _end(processes)
+        end_processes(processes)
         for service in self._services:
             if service.process is not None:
                 service.process.wait()
@@ -217,12 +217,7 @@ class Services:
 
     def _write_note(self) -> None:
         pids = [os.getpid(), *(one.process.pid for one in self._services if one.process is not None)]
-        started = []
-        for pid in pids:
-            try:
-                started.append(psutil.Process(pid).create_time())
-            except psutil.NoSuchProcess:
-                started.append(0.0)
+        started = [process_start(pid) or "" for pid in pids]
         write_json(_note(self._home), {"url": self.url, "pids": pids, "started": started})
 
 
@@ -272,7 +267,7 @@ def _code_is_loaded(url: str) -> bool:
     return bool(answer.get("data", {}).get("repositoriesOrError", {}).get("nodes"))
 
 
-def _end(processes: list[psutil.Process]) -> None:
+def end_processes(processes: Sequence[psutil.Process]) -> None:
     """Ask processes to end, then make them."""
     for process in processes:
         try:
@@ -295,6 +290,6 @@ def _note(home: Path) -> Path:
 def _read_note(home: Path) -> RunningServer | None:
     try:
         value = json.loads(_note(home).read_text())
-        return RunningServer(str(value["url"]), tuple(map(int, value["pids"])), tuple(map(float, value["started"])))
+        return RunningServer(str(value["url"]), tuple(map(int, value["pids"])), tuple(map(str, value["started"])))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

@@ -71,24 +71,16 @@ def _end_cleanly_when_terminated() -> None:
 
 def _start(store: DataStore, host: str, port: int) -> Services | None:
     """Prepare everything and start the services; None where they run already."""
-    from mistudio_pipelines.defs.instance import open_instance, prepare_home
-    from mistudio_pipelines.defs.recovery import end_lost_runs
-    from mistudio_pipelines.defs.registration import register_missing_keys
-    from mistudio_pipelines.serving import Services, find_server, stop_leftovers
+    from mistudio_pipelines.defs.recovery import recover_before_start
+    from mistudio_pipelines.serving import Services, find_server
 
     home = home_of(store)
     server = find_server(home)
     if server is not None:
         click.echo(f"Already running: the UI is at {server.url}.")
         return None
-    prepare_home(home)
-    stop_leftovers(home)
-    with open_instance(home) as instance:
-        lost = end_lost_runs(instance, no_worker_is_lost=True)
-        if lost:
-            click.echo(f"{len(lost)} run(s) were cut off when Dagster last stopped; they continue now.")
-        for key in register_missing_keys(instance, store):
-            click.echo(f"Found on disk and registered: {key}")
+    for sentence in recover_before_start(store, home):
+        click.echo(sentence)
     services = Services(home, store.root, host, port)
     click.echo("Starting Dagster …")
     services.start()
@@ -105,15 +97,13 @@ def _watch_until_stopped(services: Services) -> None:
 
 
 def _stop(store: DataStore, services: Services) -> None:
-    from mistudio_pipelines.defs.instance import open_instance
-    from mistudio_pipelines.defs.recovery import end_lost_runs
+    from mistudio_pipelines.defs.recovery import settle_after_stop
 
     # A second Ctrl-C must not leave half of the services running.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     services.stop()
-    with open_instance(home_of(store)) as instance:
-        end_lost_runs(instance, no_worker_is_lost=True)
+    settle_after_stop(home_of(store))
 
 
 def _run_sample(instance: dg.DagsterInstance, store: DataStore, services: Services | None) -> None:
@@ -122,6 +112,7 @@ def _run_sample(instance: dg.DagsterInstance, store: DataStore, services: Servic
     from mistudio_pipelines.errors import ErrorCode
 
     dataset_id = _add_sample(instance, store)
+    _retry_where_in_error(instance, store, dataset_id)
     watch = services.watch if services is not None else lambda: None
     ended = follow(instance, store, [dataset_id], tokenizations=[SAMPLE_PRESET], check=watch)
     for overview in ended:
@@ -132,6 +123,19 @@ def _run_sample(instance: dg.DagsterInstance, store: DataStore, services: Servic
                 f"The sample did not become ready: {overview.status.error}",
                 overview.status.next_step or "",
             )
+
+
+def _retry_where_in_error(instance: dg.DagsterInstance, store: DataStore, dataset_id: str) -> None:
+    """An earlier attempt may have ended in an error; whoever asks again wants it tried again."""
+    from mistudio_pipelines.commands.session import open_client
+    from mistudio_pipelines.defs.retrying import retry_request
+    from mistudio_pipelines.defs.status import show_dataset
+
+    overview = show_dataset(instance, store, dataset_id)
+    if overview.status.status == "error":
+        click.echo(f"Trying again after: {overview.status.error}")
+        request = retry_request(overview)
+        open_client(store).launch(request.job, tags=request.tags)
 
 
 def _add_sample(instance: dg.DagsterInstance, store: DataStore) -> str:

@@ -1,10 +1,13 @@
 """Dagster's default run launcher, plus an answer to "is the process of this run still there?".
 
-Without an answer a run that was lost with the machine's power blocks the queue for ever.
+Without an answer a run that was lost with the machine's power blocks the queue for ever; without a way to the process
+itself a run whose code server was killed could not be cancelled.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
@@ -38,6 +41,22 @@ class WatchedRunLauncher(DefaultRunLauncher):
         if GRPC_INFO_TAG not in run.tags:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return self._ask_code_server(run)
+
+    def terminate(self, run_id: str) -> bool:
+        """Ask the worker of a run to end; the one of a code server that was killed is asked directly."""
+        from dagster._core.errors import DagsterUserCodeUnreachableError
+
+        try:
+            if super().terminate(run_id):  # type: ignore[no-untyped-call]  # Dagster's
+                return True
+        except DagsterUserCodeUnreachableError:
+            pass
+        run = self._instance.get_run_by_id(run_id)
+        worker = Worker.from_tag(run.tags.get(WORKER_TAG)) if run is not None and not run.is_finished else None
+        if worker is None or not worker.is_here or not worker.is_alive:
+            return False
+        os.kill(worker.pid, signal.SIGTERM)
+        return True
 
     def _ask_code_server(self, run: DagsterRun) -> CheckRunHealthResult:
         from dagster._core.errors import DagsterUserCodeUnreachableError

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,7 @@ from pydantic import Field
 
 from mistudio_pipelines.defs.names import WORKER_TAG
 from mistudio_pipelines.defs.workers import this_worker
+from mistudio_pipelines.processes import die_with_parent
 from mistudio_pipelines.store.layout import DataStore
 
 if TYPE_CHECKING:
@@ -90,8 +92,15 @@ class ShardExecutor(dg.ConfigurableResource[Executor]):
     def start(self) -> Iterator[Executor]:
         """The executor, ended when the block ends."""
         workers = self.workers or os.cpu_count() or 1
-        pool: Executor = ThreadPoolExecutor(workers) if self.kind == "threads" else ProcessPoolExecutor(workers)
+        pool: Executor = ThreadPoolExecutor(workers) if self.kind == "threads" else _process_pool(workers)
         try:
             yield pool
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _process_pool(workers: int) -> Executor:
+    """Fresh processes (a fork of one with threads may hang) that a killed run takes with it."""
+    return ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=die_with_parent, initargs=(os.getpid(),)
+    )

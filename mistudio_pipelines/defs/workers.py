@@ -1,7 +1,4 @@
-"""Which process works on a run, and whether it is still there.
-
-A process id alone is not enough: ids are used again, also after a restart of the machine.
-"""
+"""Which process works on a run, and whether it is still there."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import os
 import socket
 from dataclasses import asdict, dataclass
 
-import psutil
+from mistudio_pipelines.processes import process_start
 
 
 @dataclass(frozen=True)
@@ -20,12 +17,12 @@ class Worker:
     Attributes:
         host: Name of the machine (or container).
         pid: Process id there.
-        started: When the process was started, seconds since 1970.
+        started: When the process was started, as `process_start` says it.
     """
 
     host: str
     pid: int
-    started: float
+    started: str
 
     def to_tag(self) -> str:
         """The worker as a run tag."""
@@ -38,7 +35,7 @@ class Worker:
             return None
         try:
             value = json.loads(tag)
-            return cls(host=str(value["host"]), pid=int(value["pid"]), started=float(value["started"]))
+            return cls(host=str(value["host"]), pid=int(value["pid"]), started=str(value["started"]))
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -50,15 +47,14 @@ class Worker:
     @property
     def is_alive(self) -> bool:
         """True where that very process still runs on this machine."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < 2
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return process_start(self.pid) == self.started
+
+    @property
+    def is_gone(self) -> bool:
+        """True where it is known that the process is gone; of another machine's nothing is known."""
+        return self.is_here and not self.is_alive
 
 
 def this_worker() -> Worker:
     """The current process."""
-    process = psutil.Process()
-    return Worker(host=socket.gethostname(), pid=os.getpid(), started=process.create_time())
+    return Worker(host=socket.gethostname(), pid=os.getpid(), started=process_start(os.getpid()) or "")

@@ -1,0 +1,51 @@
+"""Which process is which: telling a process from another that was given the same id later, and dying with a parent.
+
+A process id alone is not enough: ids are used again, also after a restart of the machine. The time of day is no help
+either: machines without a clock of their own jump by years when they find the network.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PR_SET_PDEATHSIG = 1
+# Field 22 of /proc/PID/stat (see proc(5)), counted after the command name, which may hold anything but ends in ")".
+_START_FIELD = 22 - 3
+
+
+def process_start(pid: int) -> str | None:
+    """When a process was started, in a form that is only good for comparing; None where it does not run.
+
+    On Linux that is the boot and the clock ticks since then, elsewhere the time of day. Of an ended process whose
+    parent has not noticed (a zombie) nothing runs any more.
+    """
+    try:
+        if _BOOT_ID.exists():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            return None if fields[0] in "ZX" else f"{_BOOT_ID.read_text().strip()}/{fields[_START_FIELD]}"
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.0f}"
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def die_with_parent(parent: int) -> None:
+    """End this process as soon as its parent ends, however that ends.
+
+    Linux only (prctl(2), PR_SET_PDEATHSIG); elsewhere nothing is done.
+
+    Args:
+        parent: Process id of the parent; where it is gone already, this process ends here.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
