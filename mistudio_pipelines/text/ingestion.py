@@ -53,7 +53,7 @@ __all__ = ["INDEX_CODE_VERSION", "STATISTICS_CODE_VERSION", "IngestionResult", "
 FIRST_SAMPLES: Final = 10
 _PREVIEW_CHARACTERS: Final = 200
 # Enough that array operations outweigh their start, little enough for the processor's cache.
-_BLOCK_BYTES: Final = 4 << 20
+_BLOCK_BYTES: Final = 1 << 20
 _BLOCK_TEXTS: Final = 65_536
 # Inside the partial folder: what becomes the index, and what counters spill.
 _INDEX: Final = "index"

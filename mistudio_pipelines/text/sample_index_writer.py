@@ -101,7 +101,12 @@ class SampleIndexWriter:
         first = block.first_sample
         ranks = (np.minimum(tokens, MOST_RANKED_TOKENS) << NUMBER_BITS) + np.arange(first, first + len(tokens))
         for number, (text, rank) in enumerate(zip(prepared.texts, ranks.tolist(), strict=True), start=first):
-            self._writer.add_document(tantivy.Document(text=text, number=number, rank=rank))
+            # Four times as fast as naming the fields in the constructor.
+            document = tantivy.Document()
+            document.add_text(TEXT_FIELD, text)
+            document.add_integer(NUMBER_FIELD, number)
+            document.add_integer(RANK_FIELD, rank)
+            self._writer.add_document(document)
         tokens.astype("<u4").tofile(self._tokens)
         self._accented |= prepared.accented
         if len(self._accented) > _ACCENTED_IN_MEMORY:

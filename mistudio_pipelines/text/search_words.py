@@ -183,41 +183,30 @@ def prepare_for_index(data: bytes, ends: Sequence[int]) -> IndexTexts:
         data: The texts in UTF-8, one after the other; byte `ends[i]` onwards belongs to the next.
         ends: Where each text ends in `data`, ascending.
     """
-    plain = _blank_common_punctuation(data.translate(_ASCII_TABLE))
+    plain = bytearray(data).translate(_ASCII_TABLE)
     bounds = np.concatenate([[0], np.asarray(ends, dtype=np.int64)])
-    foreign = _without_repeats(np.searchsorted(bounds, np.flatnonzero(plain >= 0x80), side="right") - 1)
-    content = plain.tobytes()
+    foreign = _without_repeats(np.searchsorted(bounds, _foreign_places(plain), side="right") - 1)
+    # Latin-1, because every byte is a character in it: wrong for the foreign texts, which are replaced below.
+    whole = plain.decode("latin-1")
     limits = bounds.tolist()
-    if not len(foreign):
-        return IndexTexts(_decode(content, limits), set())
-    rows = foreign.tolist()
-    prepared, accented = _prepare_unicode([data[limits[row] : limits[row + 1]].decode() for row in rows])
-    texts = _decode_ascii_rows(content, limits, set(rows))
-    for row, text in zip(rows, prepared, strict=True):
-        texts[row] = text
+    texts = [whole[start:end] for start, end in pairwise(limits)]
+    accented: set[str] = set()
+    if len(foreign):
+        rows = foreign.tolist()
+        prepared, accented = _prepare_unicode([data[limits[row] : limits[row + 1]].decode() for row in rows])
+        for row, text in zip(rows, prepared, strict=True):
+            texts[row] = text
     return IndexTexts(texts, accented)
 
 
-def _without_repeats(ascending: np.ndarray) -> np.ndarray:
-    return ascending[np.flatnonzero(np.diff(ascending, prepend=-1))]
+def _foreign_places(content: bytearray) -> np.ndarray:
+    """Where bytes outside ASCII are, after U+2000–U+203F and the separators of Latin-1 were made spaces.
 
-
-def _decode(content: bytes, limits: list[int]) -> list[str]:
-    whole = content.decode("ascii")
-    return [whole[start:end] for start, end in pairwise(limits)]
-
-
-def _decode_ascii_rows(content: bytes, limits: list[int], others: set[int]) -> list[str]:
-    pairs = enumerate(pairwise(limits))
-    return ["" if row in others else content[start:end].decode("ascii") for row, (start, end) in pairs]
-
-
-def _blank_common_punctuation(content: bytes) -> np.ndarray:
-    """Blank U+2000–U+203F and the separators of Latin-1: English with “quotes” then stays on the fast path."""
-    array = np.frombuffer(content, np.uint8)
+    English with “quotes” then stays on the fast path.
+    """
     if content.isascii():
-        return array
-    array = array.copy()
+        return np.empty(0, np.int64)
+    array = np.frombuffer(content, np.uint8)
     lead = np.flatnonzero(array == 0xE2)
     lead = lead[array[lead + 1] == 0x80]
     for step in range(3):
@@ -226,7 +215,11 @@ def _blank_common_punctuation(content: bytes) -> np.ndarray:
     lead = lead[_AFTER_C2_SEPARATORS[array[lead + 1]]]
     for step in range(2):
         array[lead + step] = 0x20
-    return array
+    return np.flatnonzero(array >= 0x80)
+
+
+def _without_repeats(ascending: np.ndarray) -> np.ndarray:
+    return ascending[np.flatnonzero(np.diff(ascending, prepend=-1))]
 
 
 def _prepare_unicode(texts: list[str]) -> tuple[list[str], set[str]]:

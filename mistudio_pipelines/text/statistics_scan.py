@@ -83,7 +83,8 @@ def make_block(first_sample: int, texts: Sequence[pa.Array]) -> TextBlock:
     """
     whole = pa.concat_arrays([array.cast(pa.large_string()) for array in texts])
     line_end, nothing = pa.scalar("\n", pa.large_string()), pa.scalar("", pa.large_string())
-    joined = pc.binary_join_element_wise(pc.fill_null(whole, ""), line_end, nothing)
+    filled = pc.fill_null(whole, "") if whole.null_count else whole
+    joined = pc.binary_join_element_wise(filled, line_end, nothing)
     if joined.offset:
         joined = pa.concat_arrays([joined])
     _, offsets, data = joined.buffers()
@@ -152,27 +153,31 @@ def _token_keys(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np
     padded = np.concatenate([data, np.zeros(8, np.uint8)])
     # Every eight bytes, at any offset, as one number: an overlapping view, not a copy.
     lanes = np.ndarray((len(data) + 1,), np.dtype("<u8"), buffer=padded.data, strides=(1,))
+    first = lanes[starts]
     kept = np.minimum(lengths, 8)
-    keys: np.ndarray = (lanes[starts] & _LOW_BYTES[kept]) | _LENGTH_BITS[kept]
+    keys: np.ndarray = (first & _LOW_BYTES.take(kept)) | _LENGTH_BITS.take(kept)
     long = np.flatnonzero(lengths > _LONGEST_EXACT)
     if len(long):
-        hashes = _hash_long(data, lanes, starts[long], lengths[long])
+        hashes = _hash_long(data, lanes, first[long], starts[long], lengths[long])
         # The top byte of a short token's key is its length, 1 to 7; here it is 8 to 255.
         top = (hashes >> np.uint64(56)) % np.uint64(248) + np.uint64(8)
         keys[long] = (hashes & _LOW_BYTES[7]) | (top << np.uint64(56))
     return keys
 
 
-def _hash_long(data: np.ndarray, lanes: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """fast-hash over lanes of eight bytes, all tokens at once."""
-    hashes = _SEED ^ (lengths.astype(np.uint64) * _MULTIPLIER)
-    active = np.flatnonzero(lengths <= _LONGEST_IN_ARRAYS)
-    offset = 0
+def _hash_long(
+    data: np.ndarray, lanes: np.ndarray, first: np.ndarray, starts: np.ndarray, lengths: np.ndarray
+) -> np.ndarray:
+    """fast-hash over lanes of eight bytes, all tokens at once; `first` holds the first lane of each."""
+    hashes = ((_SEED ^ (lengths.astype(np.uint64) * _MULTIPLIER)) ^ _mixed(first)) * _MULTIPLIER
+    active = np.flatnonzero((lengths > 8) & (lengths <= _LONGEST_IN_ARRAYS))
+    offset = 8
     while len(active):
-        lane = lanes[starts[active] + offset] & _LOW_BYTES[np.minimum(lengths[active] - offset, 8)]
+        left = lengths[active] - offset
+        lane = lanes[starts[active] + offset] & _LOW_BYTES.take(np.minimum(left, 8))
         hashes[active] = (hashes[active] ^ _mixed(lane)) * _MULTIPLIER
         offset += 8
-        active = active[lengths[active] > offset]
+        active = active[left > 8]
     hashes = _mixed(hashes)
     view = data.data
     for place in np.flatnonzero(lengths > _LONGEST_IN_ARRAYS).tolist():

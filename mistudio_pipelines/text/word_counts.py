@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # 16 bytes each: 64 MB, and about three times that while pairs are added up.
 DEFAULT_KEYS_IN_MEMORY: Final = 4 << 20
+_KEYS_COUNTED_AT_ONCE: Final = 1 << 21
 _LEAST_COMPACTION: Final = 1 << 18
 
 
@@ -61,6 +62,8 @@ class KeyCounter:
         self._name = name
         self._limit = keys_in_memory
         self._added_up: pl.DataFrame | None = None
+        self._keys: list[np.ndarray] = []
+        self._keys_waiting = 0
         self._waiting: list[pl.DataFrame] = []
         self._waiting_rows = 0
         self._runs: list[Path] = []
@@ -71,13 +74,11 @@ class KeyCounter:
         Args:
             keys: uint64, in any order, repeated or not.
         """
-        import polars as pl
-
-        if not len(keys):
+        self._keys.append(keys)
+        self._keys_waiting += len(keys)
+        if self._keys_waiting < _KEYS_COUNTED_AT_ONCE:
             return
-        counted = pl.Series("key", keys).value_counts(name="count").with_columns(pl.col("count").cast(pl.UInt64))
-        self._waiting.append(counted)
-        self._waiting_rows += len(counted)
+        self._count()
         held = 0 if self._added_up is None else len(self._added_up)
         # Adding up costs as much as everything held, so it waits until as much again has come in.
         if self._waiting_rows > max(_LEAST_COMPACTION, held):
@@ -115,9 +116,20 @@ class KeyCounter:
             self._added_up = pl.DataFrame(schema={"key": pl.UInt64, "count": pl.UInt64})
         return self._added_up
 
+    def _count(self) -> None:
+        """Count the keys that wait; many at once, because the frequent ones then come but once."""
+        import polars as pl
+
+        if self._keys:
+            counted = pl.Series("key", np.concatenate(self._keys)).value_counts(name="count")
+            self._waiting.append(counted.with_columns(pl.col("count").cast(pl.UInt64)))
+            self._waiting_rows += len(counted)
+        self._keys, self._keys_waiting = [], 0
+
     def _add_up(self) -> None:
         import polars as pl
 
+        self._count()
         everything = pl.concat([self._held(), *self._waiting])
         self._added_up = everything.group_by("key").agg(pl.col("count").sum())
         self._waiting, self._waiting_rows = [], 0

@@ -348,9 +348,15 @@ def test_reading_statistics_that_are_not_there_says_how_to_make_them(tmp_path):
     assert "materialize `statistics`" in caught.value.next_step
 
 
-def test_an_interrupt_ends_the_pass_promptly(tmp_path):
-    store = make_dataset(tmp_path, {"train": ["many words in a text of some length " * 50] * 2000})
-    started = time.monotonic()
+def test_a_stop_in_the_middle_is_prompt_though_texts_wait_in_the_queue(tmp_path):
+    store = make_dataset(tmp_path, {"train": ["many words in a text of some length " * 50] * 4000})
+    asked = []
+
+    def should_stop():
+        asked.append(time.monotonic())
+        return len(asked) > 40
+
     with pytest.raises(Stopped):
-        ingest(store, DATASET_ID, should_stop=lambda: time.monotonic() - started > 0.1)
-    assert time.monotonic() - started < 5
+        ingest(store, DATASET_ID, should_stop=should_stop)
+    assert time.monotonic() - asked[-1] < 5
+    assert not store.index_partial(DATASET_ID).exists()
