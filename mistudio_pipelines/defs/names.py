@@ -25,7 +25,8 @@ PROGRESS_TAG = "mistudio/progress"
 PROGRESS_DATA_TAG = "mistudio/progress_data"
 ERROR_TAG = "mistudio/error"
 ERROR_CODE_TAG = "mistudio/error_code"
-WORKER_TAG = "mistudio/worker"
+# Dagster hides tags that begin so from people and tools; it is of use to run monitoring only.
+WORKER_TAG = ".dagster/mistudio_worker"
 ATTEMPT_TAG = "mistudio/attempt"
 USES_DATASET_TAG = "mistudio/uses_dataset"
 

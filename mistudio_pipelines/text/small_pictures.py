@@ -54,8 +54,10 @@ def small_shares(parts: Mapping[str, int]) -> str:
     for index, (name, size) in enumerate(shown):
         width = _WIDTH * size / total
         colour = _COLOURS[index]
-        drawn.append(f'<path stroke="{colour}" stroke-width="12" d="M{position:.0f} 6h{width:.0f}"/>')
-        drawn.append(_label(0, 24 + 11 * index, f"{_short(name)} {100 * size / total:.3g}%", colour))
+        line = 24 + 11 * index
+        # One path draws the share and the square that names it: colour alone would be hard to read as text.
+        drawn.append(f'<path stroke="{colour}" stroke-width="9" d="M{position:.0f} 6h{width:.0f}M0 {line - 4}h9"/>')
+        drawn.append(_label(13, line, f"{_short(name)} {100 * size / total:.3g}%"))
         position += width
     return _svg(18 + 11 * len(shown), "".join(drawn))
 
@@ -63,13 +65,13 @@ def small_shares(parts: Mapping[str, int]) -> str:
 def _svg(height: int, body: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
-        f'font-family="sans-serif" font-size="10">{body}</svg>'
+        f'font-family="sans-serif" font-size="10" fill="{_TEXT}">{body}</svg>'
     )
 
 
-def _label(x: int, y: int, text: str, colour: str = _TEXT, anchor: str = "") -> str:
+def _label(x: int, y: int, text: str, anchor: str = "") -> str:
     place = f' text-anchor="{anchor}"' if anchor else ""
-    return f'<text x="{x}" y="{y}" fill="{colour}"{place}>{text}</text>'
+    return f'<text x="{x}" y="{y}"{place}>{text}</text>'
 
 
 def _short(name: str) -> str:
