@@ -19,6 +19,8 @@ from mistudio_pipelines.hub.plan import RemoteFile
 _PART_SUFFIX = ".part"
 _SIDECAR_SUFFIX = ".part.json"
 _BUFFER = 1024 * 1024
+# Smaller files have no sidecar and start over: with thousands of them it would cost more than it saves.
+_WORTH_CONTINUING = 256 * 1024
 
 
 class Sidecar(BaseModel):
@@ -110,7 +112,9 @@ class PartialFile:
     def came_with(self, etag: str | None) -> None:
         """Remember the ETag of the bytes that follow, so that a later attempt can ask for the rest of the same."""
         strong = etag if etag and etag.startswith('"') else None
-        if strong != self.etag or self.size == 0:
+        if self.remote.size < _WORTH_CONTINUING:
+            self.etag = strong  # for the attempts of this process
+        elif strong != self.etag or self.size == 0:
             self.etag = strong
             temporary = self._sidecar.with_name(self._sidecar.name + ".tmp")
             temporary.write_text(json.dumps(self._sidecar_with(strong).model_dump()))

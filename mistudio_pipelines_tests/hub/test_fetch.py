@@ -144,7 +144,7 @@ def test_bytes_that_rotted_in_the_part_are_found_and_fetched_again(hub, client, 
 def stop_after(hub, client, commit, folder, path, at_least=1_000_000):
     """Stop a download in the middle."""
     seen = [0]
-    hub.faults.slow(path, 4_000_000)
+    hub.faults.slow(path, at_least * 4)
     with pytest.raises(Stopped):
         fetch(
             client,
@@ -297,3 +297,13 @@ def test_the_token_is_in_no_file_no_log_and_no_error(hub, store, monkeypatch, ca
         assert TOKEN not in str(text)
         assert b"Signature=" not in text if isinstance(text, bytes) else "Signature=" not in text
     assert all("authorization" not in request.headers for request in hub.requests if request.origin == "cdn")
+
+
+def test_a_small_file_leaves_no_sidecar_and_starts_over(hub, client, tmp_path):
+    content = os.urandom(200_000)
+    commit = hub.add_repository("user/name", {"small.txt": content})
+    stop_after(hub, client, commit, tmp_path, "small.txt", at_least=50_000)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    (file,) = fetch(client, commit, tmp_path, "small.txt")
+    assert file.path.read_bytes() == content
+    assert hub.bytes_served("small.txt") < 205_000
