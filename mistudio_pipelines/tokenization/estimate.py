@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import sched_getaffinity
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from mistudio_pipelines.tokenization.planning import keep_backend
 
 _SAMPLED_ROW_GROUPS = 16
 _SAMPLED_BYTES = 2_000_000
+# Where the files account for less text than this share of what the sample says, they store equal texts once.
+_PLAUSIBLE_SHARE = 0.8
 _FALLBACK_CONTEXT = 1024
 # One core proves so many seconds; measured with vocabularies of 50,000 to 128,000.
 _PROOF_SECONDS = 12.0
@@ -41,7 +43,7 @@ class Estimate:
         context_size: Tokens in a row.
         tokens: Tokens in all.
         bytes_per_token: Bytes of UTF-8 for each token.
-        rows: Rows of `context_size`, with one separator for each document.
+        rows: Rows of `context_size`, with the default special tokens.
         disk_bytes: Bytes of the result on disk.
         minutes: Time on this machine's cores.
         engine: The engine that would encode.
@@ -64,11 +66,24 @@ class Estimate:
 
 @dataclass(frozen=True)
 class _Sample:
+    """Texts from all over a dataset.
+
+    Attributes:
+        texts: The texts.
+        stand_for: For each, how many documents of the dataset it stands for.
+        documents: Documents of the dataset.
+        exact: True where the sample is the dataset.
+    """
+
     texts: list[str]
-    sampled_bytes: int
-    total_bytes: float
-    total_documents: int
+    stand_for: np.ndarray
+    documents: int
     exact: bool
+
+    @property
+    def text_bytes(self) -> float:
+        """Bytes of UTF-8 of the whole dataset."""
+        return float((np.array([len(text.encode()) for text in self.texts], np.int64) * self.stand_for).sum())
 
 
 def estimate(
@@ -107,33 +122,29 @@ def _take_sample(folder: Path, manifest: Manifest, should_stop: ShouldStop) -> _
     numbers = np.linspace(0, len(groups) - 1, min(len(groups), _SAMPLED_ROW_GROUPS)).round().astype(int).tolist()
     chosen = [groups[number] for number in dict.fromkeys(numbers)]
     texts: list[str] = []
-    sampled = read_documents = 0
-    share = _SAMPLED_BYTES // max(1, len(chosen))
+    weights: list[np.ndarray] = []
+    documents = 0
     for group in chosen:
-        taken = 0
-        batches = iter_text_batches(
-            folder,
-            manifest,
-            row_groups=[(group.file_index, group.row_group)],
-            batch_rows=64,
-            should_stop=should_stop,
-        )
-        for batch in batches:
-            present = [text for text in batch.texts.to_pylist() if text is not None]
-            texts += present
-            taken += sum(len(text.encode()) for text in present)
-            read_documents += len(batch.texts)
-            if taken >= share:
+        of_group: list[str] = []
+        taken = read = 0
+        pair = (group.file_index, group.row_group)
+        for batch in iter_text_batches(folder, manifest, row_groups=[pair], batch_rows=64, should_stop=should_stop):
+            of_group += [text for text in batch.texts.to_pylist() if text is not None]
+            taken += batch.texts.nbytes
+            read += len(batch.texts)
+            if taken >= _SAMPLED_BYTES // len(chosen):
                 break
-        sampled += taken
-    exact = read_documents == manifest.rows
-    total = float(sampled)
-    if read_documents and not exact:
-        # The files say how long their texts are, with four bytes beside each, unless equal texts are stored once.
-        by_files = sum(group.bytes for group in groups) - 4.0 * manifest.rows
-        by_documents = sampled / read_documents * manifest.rows
-        total = by_files if by_files > by_documents / 2 else by_documents
-    return _Sample(texts, sampled, total, manifest.rows, exact)
+        texts += of_group
+        weights.append(np.full(len(of_group), group.rows / read))
+        documents += read
+    in_groups = sum(group.rows for group in chosen)
+    stand_for = np.concatenate([np.zeros(0), *weights]) * (manifest.rows / in_groups if in_groups else 0.0)
+    sample = _Sample(texts, stand_for, manifest.rows, documents == manifest.rows)
+    # The files say how long their texts are, with four bytes beside each, unless equal texts are stored once.
+    by_files = sum(group.bytes for group in groups) - 4.0 * manifest.rows
+    if sample.exact or by_files < _PLAUSIBLE_SHARE * sample.text_bytes:
+        return sample
+    return replace(sample, stand_for=stand_for * (by_files / sample.text_bytes))
 
 
 def _estimate_one(
@@ -149,22 +160,22 @@ def _estimate_one(
     else:
         encoded, seconds = _timed(open_engine("tokenizers", backend_file, True), sample.texts)
         engine, cores = "tokenizers", len(sched_getaffinity(0))
-    growth = sample.total_bytes / sample.sampled_bytes if sample.sampled_bytes else 0.0
+    sampled_bytes = sum(len(text.encode()) for text in sample.texts)
+    growth = sample.text_bytes / sampled_bytes if sampled_bytes else 0.0
     total_seconds = seconds * growth / cores
-    if backend_file is not None and sample.total_bytes >= WORTH_PROVING_BYTES:
+    if backend_file is not None and sample.text_bytes >= WORTH_PROVING_BYTES:
         fast_seconds = _fast_seconds(store, identity.sha256, backend_file, sample.texts)
         if fast_seconds is not None:
             engine = "fastokens"
             total_seconds = (fast_seconds * growth + _proof_seconds(store, identity.sha256)) / cores
-    tokens = round(len(encoded.ids) * growth)
-    rows = (tokens + sample.total_documents) // context
+    tokens = float((np.diff(encoded.bounds) * sample.stand_for).sum())
     return Estimate(
         tokenizer=name,
         vocabulary_size=identity.vocabulary_size,
         context_size=context,
-        tokens=tokens,
-        bytes_per_token=sample.sampled_bytes / len(encoded.ids) if len(encoded.ids) else 0.0,
-        rows=rows,
+        tokens=round(tokens),
+        bytes_per_token=sample.text_bytes / tokens if tokens else 0.0,
+        rows=_packed_rows(tokens, sample.documents, context, encoded, identity.special_tokens.get("bos")),
         disk_bytes=round(tokens * _disk_bytes_of_token(encoded.ids)),
         minutes=total_seconds / 60,
         engine=engine,
@@ -173,13 +184,22 @@ def _estimate_one(
     )
 
 
+def _packed_rows(tokens: float, documents: int, context: int, encoded: Encoded, bos: int | None) -> int:
+    """Rows of packed documents with bos, where there is one, before rows and between documents, none doubled."""
+    if bos is None:
+        return int(tokens // context)
+    begins_itself = len(encoded.ids) > 0 and encoded.ids[0] == bos
+    return int((tokens + (0 if begins_itself else documents)) // max(1, context - 1))
+
+
 def _timed(engine: Engine, texts: Sequence[str]) -> tuple[Encoded, float]:
     """The texts encoded, and the seconds that took."""
     began = time.perf_counter()
     parts = [engine.encode(texts[begin : begin + 256]) for begin in range(0, len(texts), 256)]
     seconds = time.perf_counter() - began
     ids = np.concatenate([np.zeros(0, np.uint32), *(part.ids for part in parts)])
-    return Encoded(ids, np.array([0, len(ids)])), seconds
+    lengths = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.bounds) for part in parts)])
+    return Encoded(ids, np.cumsum(lengths)), seconds
 
 
 def _fast_seconds(store: DataStore, sha256: str, backend_file: Path, texts: Sequence[str]) -> float | None:

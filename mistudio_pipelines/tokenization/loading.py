@@ -71,17 +71,11 @@ def load_tokenizer(
 
     # It warns that no model library is installed, and of texts longer than the model: neither matters here.
     transformers.logging.set_verbosity_error()
-    folder = Path(tokenizer).expanduser()
-    is_folder = folder.is_dir()
-    if not is_folder and (folder.is_absolute() or tokenizer.startswith((".", "~"))):
-        raise MistudioError(
-            ErrorCode.TOKENIZER_NOT_FOUND,
-            f"There is no tokenizer folder {tokenizer}.",
-            "Give the folder that holds tokenizer.json and tokenizer_config.json, or the id of a model on the Hub.",
-        )
+    folder = tokenizer_folder(tokenizer)
+    is_folder = folder is not None
     try:
         loaded = transformers.AutoTokenizer.from_pretrained(
-            str(folder) if is_folder else tokenizer,
+            str(folder or tokenizer),
             revision=None if is_folder else revision or "main",
             token=None if is_folder else find_token(store, token_name) or False,
             cache_dir=str(store.cache_root / "tokenizers"),
@@ -96,6 +90,24 @@ def load_tokenizer(
     return loaded
 
 
+def tokenizer_folder(tokenizer: str) -> Path | None:
+    """The folder that a tokenizer's name means, or None where it is an id on the Hub.
+
+    Raises:
+        MistudioError: `tokenizer_not_found` where it can only be a folder and is none.
+    """
+    folder = Path(tokenizer).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or tokenizer.startswith("."):
+        raise MistudioError(
+            ErrorCode.TOKENIZER_NOT_FOUND,
+            f"There is no tokenizer folder {tokenizer}.",
+            "Give the folder that holds tokenizer.json and tokenizer_config.json, or the id of a model on the Hub.",
+        )
+    return None
+
+
 def model_vocabulary_size(store: DataStore, tokenizer: str, revision: str | None, token_name: str | None) -> int | None:
     """How many ids the model's embedding has, from the config.json beside the tokenizer; None where it says nothing.
 
@@ -105,7 +117,7 @@ def model_vocabulary_size(store: DataStore, tokenizer: str, revision: str | None
     from transformers.utils import cached_file
 
     path = cached_file(
-        str(Path(tokenizer).expanduser()) if Path(tokenizer).expanduser().is_dir() else tokenizer,
+        str(tokenizer_folder(tokenizer) or tokenizer),
         "config.json",
         revision=revision,
         token=find_token(store, token_name) or False,
@@ -129,7 +141,7 @@ def pin_revision(store: DataStore, tokenizer: str, revision: str | None, token_n
     Raises:
         MistudioError: Where the Hub refuses or does not answer.
     """
-    if Path(tokenizer).expanduser().is_dir():
+    if tokenizer_folder(tokenizer) is not None:
         return None
     prepare_environment(store)
     from huggingface_hub import HfApi

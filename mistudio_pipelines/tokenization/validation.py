@@ -5,7 +5,6 @@ What belongs here: pure decisions about a preset and a loaded tokenizer. Every r
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
@@ -15,6 +14,7 @@ from mistudio_pipelines.tokenization.loading import (
     load_tokenizer,
     model_vocabulary_size,
     pin_revision,
+    tokenizer_folder,
     tokenizer_identity,
 )
 from mistudio_pipelines.tokenization.presets import SpecialToken, TokenizationPreset
@@ -34,8 +34,8 @@ def resolve_preset(store: DataStore, preset: TokenizationPreset) -> Tokenization
     """
     commit = pin_revision(store, preset.tokenizer, preset.tokenizer_revision, preset.token_name)
     tokenizer = load_tokenizer(store, preset.tokenizer, commit, preset.token_name)
-    folder = Path(preset.tokenizer).expanduser()
-    name = str(folder.resolve()) if folder.is_dir() else preset.tokenizer
+    folder = tokenizer_folder(preset.tokenizer)
+    name = preset.tokenizer if folder is None else str(folder.resolve())
     embedding = model_vocabulary_size(store, preset.tokenizer, commit, preset.token_name)
     identity = tokenizer_identity(tokenizer, name, commit, embedding)
     return fill_preset(preset, tokenizer, identity)
