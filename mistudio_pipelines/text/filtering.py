@@ -70,7 +70,6 @@ def page_of_tokens(
     Returns:
         The number of samples in all, and the numbers of those on the page.
     """
-    wanted = np.concatenate([np.arange(start, end) for start, end in ranges])
     counts = np.concatenate([tokens[start:end] for start, end in ranges])
     kept = np.ones(len(counts), np.bool_)
     if filters.min_tokens is not None:
@@ -78,24 +77,35 @@ def page_of_tokens(
     if filters.max_tokens is not None:
         kept &= counts <= filters.max_tokens
     places = np.flatnonzero(kept)
-    if order != "number":
-        places = _sorted_part(counts[places].astype(np.int64), places, offset, limit, descending=order == "-tokens")
-        return int(kept.sum()), wanted[places].tolist()
-    return len(places), wanted[places[offset : offset + limit]].tolist()
+    if order == "number":
+        page = places[offset : offset + limit]
+    else:
+        page = places[_sorted_part(counts[places], offset, limit, descending=order == "-tokens")]
+    return len(places), _numbers(page, ranges)
 
 
-def _sorted_part(counts: np.ndarray, places: np.ndarray, offset: int, limit: int, *, descending: bool) -> np.ndarray:
-    """What a stable sort of all would have at an offset, by sorting only the values around it.
+def _numbers(places: np.ndarray, ranges: tuple[tuple[int, int], ...]) -> list[int]:
+    """Sample numbers of places in the ranges put one after the other."""
+    starts = np.array([start for start, _ in ranges])
+    before = np.cumsum([0, *(end - start for start, end in ranges)])[:-1]
+    inside = np.searchsorted(before, places, side="right") - 1
+    numbers: list[int] = (places - before[inside] + starts[inside]).tolist()
+    return numbers
 
-    The order equals that of an index search: by tokens, then by number, or exactly the reverse.
+
+def _sorted_part(counts: np.ndarray, offset: int, limit: int, *, descending: bool) -> np.ndarray:
+    """The places that a stable sort of all counts has at an offset, by sorting only the counts around it.
+
+    The order equals that of a search: by tokens, then by place, or exactly the reverse.
     """
     end = min(offset + limit, len(counts))
     if offset >= end:
-        return places[:0]
-    ranks = (len(counts) - end, len(counts) - 1 - offset) if descending else (offset, end - 1)
-    smallest, largest = np.partition(counts, ranks)[list(ranks)]
+        return np.empty(0, np.int64)
+    first, last = (len(counts) - end, len(counts) - 1 - offset) if descending else (offset, end - 1)
+    partitioned = np.partition(counts, (first, last))
+    smallest, largest = partitioned[first], partitioned[last]
     near = np.flatnonzero((counts >= smallest) & (counts <= largest))
     ordered = near[np.argsort(counts[near], kind="stable")]
-    skip = ranks[0] - int(np.count_nonzero(counts < smallest))
-    part = places[ordered[skip : skip + end - offset]]
+    skipped = first - int(np.count_nonzero(counts < smallest))
+    part = ordered[skipped : skipped + end - offset]
     return part[::-1] if descending else part

@@ -65,13 +65,16 @@ _WHOLE_LETTERS: Final = frozenset("й")
 
 def classify(character: str) -> int:
     """`SEPARATOR`, `LETTER`, `MARK` (joins the character before it) or `SINGLE` (a word by itself)."""
-    category = unicodedata.category(character)
     code = ord(character)
+    if code < 0x80:
+        return LETTER if character.isalnum() else SEPARATOR
+    category = unicodedata.category(character)
     if category[0] == "M" or 0x1F3FB <= code <= 0x1F3FF:  # the skin tones of emoji are marks in all but name
         return MARK
     if category[0] in "LN":
-        return SINGLE if any(first <= code <= last for first, last in _UNSPACED) else LETTER
-    return SINGLE if category in ("So", "Sc", "Sm") and code >= 0x80 else SEPARATOR
+        unspaced = code >= _UNSPACED[0][0] and any(first <= code <= last for first, last in _UNSPACED)
+        return SINGLE if unspaced else LETTER
+    return SINGLE if category in ("So", "Sc", "Sm") else SEPARATOR
 
 
 def lower(character: str) -> str:

@@ -57,7 +57,7 @@ def find_snippets(text: str, phrases: Sequence[WrittenPhrase]) -> tuple[Snippet,
     Returns:
         Up to three pieces, in order; at least one.
     """
-    text = unicodedata.normalize("NFC", text)
+    text = unicodedata.normalize("NFC", text) if phrases else text
     ranges = find_highlights(text, phrases)
     if not ranges:
         return (Snippet(text[:_BEGINNING], (), False, len(text) > _BEGINNING),)
@@ -79,6 +79,8 @@ def find_highlights(text: str, phrases: Sequence[WrittenPhrase]) -> list[tuple[i
         text: A text in normal form C.
         phrases: What to find.
     """
+    if not phrases:
+        return []
     lowered = text.lower().replace("ς", "σ")
     if len(lowered) != len(text):
         lowered = "".join(map(lower, text))
