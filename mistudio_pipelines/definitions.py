@@ -8,6 +8,7 @@ from mistudio_pipelines.defs.assets.hub_revision import hub_revision
 from mistudio_pipelines.defs.assets.ingestion import statistics_and_index
 from mistudio_pipelines.defs.assets.raw import raw
 from mistudio_pipelines.defs.assets.tokenized import tokenized
+from mistudio_pipelines.defs.assets.training import training
 from mistudio_pipelines.defs.checks import raw_files_intact
 from mistudio_pipelines.defs.jobs import JOBS
 from mistudio_pipelines.defs.resources import DataStoreResource, HuggingFaceHub, ShardExecutor
@@ -28,7 +29,7 @@ def build_definitions(
         shard_executor: What runs the shards of a tokenization.
     """
     return dg.Definitions(
-        assets=[raw, statistics_and_index, tokenized, hub_revision],
+        assets=[raw, statistics_and_index, tokenized, hub_revision, training],
         asset_checks=[raw_files_intact],
         jobs=[*JOBS],
         sensors=[advance_datasets],

@@ -142,7 +142,7 @@ class Services:
                 ["-m", "dagster_webserver", "-h", self._host, "-p", str(self._port), "-w", str(workspace)],
                 logs,
             )
-            self._wait_for(lambda: _code_is_loaded(self.url))
+            self._wait_for(lambda: code_is_loaded(self.url))
             # Last, so that it never finds a workspace that does not answer yet.
             self._add("daemon", ["-m", "dagster._daemon", "run", "-w", str(workspace)], logs)
         except BaseException:
@@ -254,7 +254,8 @@ def _workspace(code_port: int) -> str:
     )
 
 
-def _code_is_loaded(url: str) -> bool:
+def code_is_loaded(url: str) -> bool:
+    """True where a webserver answers and its code server too."""
     query = "{ repositoriesOrError { __typename ... on RepositoryConnection { nodes { name } } } }"
     request = urllib.request.Request(  # noqa: S310  (our own http address)
         url + "/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}

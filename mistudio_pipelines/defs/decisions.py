@@ -11,7 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mistudio_pipelines.defs.names import ATTEMPT_TAG, DOWNLOAD_JOB, INGEST_JOB, TOKENIZE_JOB
+from mistudio_pipelines.defs.names import (
+    ATTEMPT_TAG,
+    DELETE_DATASETS_JOB,
+    DOWNLOAD_JOB,
+    INGEST_JOB,
+    TOKENIZE_JOB,
+)
 
 MOST_CONTINUATIONS = 3
 
@@ -35,6 +41,19 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class UnfinishedDeletion:
+    """A deletion that was begun and that nobody is working on.
+
+    Attributes:
+        preset: The one tokenization that was being deleted, or None for the whole dataset.
+        attempts: How often it was continued by itself.
+    """
+
+    preset: str | None = None
+    attempts: int = 0
+
+
+@dataclass(frozen=True)
 class DatasetFacts:
     """What is known of one dataset.
 
@@ -47,6 +66,9 @@ class DatasetFacts:
         ingestion: Newest attempt at statistics and index of this `raw` without a result.
         tokenizations: Newest attempt at each tokenization without a result, by preset.
         wanted_tokenizations: Presets to tokenize with as soon as `raw` is there; known only while `ingested` is False.
+        has_record: Its record can be read; without it nobody knows what to do for the dataset.
+        deleting: It is being deleted, by whomever.
+        unfinished_deletions: Deletions of it, or of single tokenizations, that were cut short.
     """
 
     dataset_id: str
@@ -57,6 +79,9 @@ class DatasetFacts:
     ingestion: Attempt | None = None
     tokenizations: Mapping[str, Attempt] = field(default_factory=dict)
     wanted_tokenizations: Sequence[str] = ()
+    has_record: bool = True
+    deleting: bool = False
+    unfinished_deletions: Sequence[UnfinishedDeletion] = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +91,7 @@ class WantedRun:
     Attributes:
         job: Name of the job.
         dataset_id: The dataset.
-        preset: The tokenization, for the job `tokenize`.
+        preset: The tokenization, for the jobs `tokenize` and `delete_datasets`.
         run_key: Dagster starts one run for it, ever.
         tags: Tags of the run.
     """
@@ -80,7 +105,24 @@ class WantedRun:
 
 def next_runs(facts: DatasetFacts) -> list[WantedRun]:
     """The runs that this dataset is waiting for."""
-    return [*_download(facts), *_ingestion(facts), *_tokenizations(facts)]
+    deletions = _deletions(facts)
+    if facts.deleting or not facts.has_record:
+        return deletions
+    return [*deletions, *_download(facts), *_ingestion(facts), *_tokenizations(facts)]
+
+
+def _deletions(facts: DatasetFacts) -> list[WantedRun]:
+    """Finish what was begun, a few times; what stands against it then is for a person."""
+    return [
+        WantedRun(
+            DELETE_DATASETS_JOB,
+            facts.dataset_id,
+            f"{DELETE_DATASETS_JOB}/{facts.dataset_id}/{deletion.preset or ''}/{deletion.attempts}",
+            deletion.preset,
+        )
+        for deletion in facts.unfinished_deletions
+        if deletion.attempts < MOST_CONTINUATIONS
+    ]
 
 
 def _download(facts: DatasetFacts) -> list[WantedRun]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from mistudio_pipelines.defs.decisions import Attempt, AttemptState
-from mistudio_pipelines.defs.names import ATTEMPT_TAG, ERROR_CODE_TAG
+from mistudio_pipelines.defs.names import ATTEMPT_TAG, ERROR_CODE_TAG, WORKER_TAG
 from mistudio_pipelines.defs.partitions import DATASETS
+from mistudio_pipelines.defs.workers import Worker
 
 RAW = dg.AssetKey("raw")
 STATISTICS = dg.AssetKey("statistics")
@@ -41,7 +42,9 @@ class AttemptRun:
 
     def _state(self) -> AttemptState:
         if not self.run.is_finished:
-            return "active"
+            # Dagster's books say so until somebody looks; a process that is gone is gone.
+            worker = Worker.from_tag(self.run.tags.get(WORKER_TAG))
+            return "lost" if worker is not None and worker.is_gone else "active"
         if self.run.status == dg.DagsterRunStatus.CANCELED:
             return "canceled"
         # A step that fails says why in a tag; a process that is killed cannot.

@@ -29,6 +29,7 @@ ERROR_CODE_TAG = "mistudio/error_code"
 WORKER_TAG = ".dagster/mistudio_worker"
 ATTEMPT_TAG = "mistudio/attempt"
 USES_DATASET_TAG = "mistudio/uses_dataset"
+DELETES_TAG = "mistudio/deletes"
 
 # Metadata of materializations
 STATUS = "status"

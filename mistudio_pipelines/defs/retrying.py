@@ -51,12 +51,16 @@ def retry_request(overview: DatasetOverview) -> LaunchRequest:
     """The run that continues the stage that failed.
 
     Raises:
-        MistudioError: `busy` where the dataset is not in error.
+        MistudioError: `busy` where the dataset is not in error; its own error where no run can mend it.
     """
     status, dataset_id = overview.status, overview.record.id
     if status.status != "error":
         raise MistudioError(
             ErrorCode.BUSY, f"Dataset {dataset_id} is not in error: it is {status.status}.", "Nothing to retry."
+        )
+    if status.stage is None:
+        raise MistudioError(
+            ErrorCode(status.error_code or ErrorCode.INTERNAL), status.error or "", status.next_step or ""
         )
     if status.preset is not None:
         return tokenization_run(dataset_id, status.preset)

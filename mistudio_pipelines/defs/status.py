@@ -12,6 +12,7 @@ from typing import Literal
 import dagster as dg
 
 from mistudio_pipelines.defs import names
+from mistudio_pipelines.defs.decisions import MOST_CONTINUATIONS
 from mistudio_pipelines.defs.history import (
     AttemptRun,
     History,
@@ -21,9 +22,10 @@ from mistudio_pipelines.defs.history import (
     read_history,
 )
 from mistudio_pipelines.defs.partitions import split_pair_key
+from mistudio_pipelines.errors import ErrorCode, MistudioError
+from mistudio_pipelines.store.condition import read_condition
 from mistudio_pipelines.store.layout import DataStore
-from mistudio_pipelines.store.manifest import MANIFEST_NAME
-from mistudio_pipelines.store.records import DatasetRecord, read_all_records, read_record
+from mistudio_pipelines.store.records import DatasetRecord, list_record_ids, read_record, stand_in_record
 
 Status = Literal["downloading", "ingesting", "tokenizing", "ready", "error", "deleting"]
 Stage = Literal["download", "ingestion", "tokenization"]
@@ -37,7 +39,8 @@ class StageAttempt:
 
     Attributes:
         stage: Which.
-        state: `waiting` in the queue, `running`, `failed`, `lost` (its process is gone) or `canceled`.
+        state: `waiting` in the queue, `running`, `failed`, `interrupted` (its process is gone; it continues by itself),
+            `lost` (that happened again and again) or `canceled`.
         run_id: The run.
         preset: The tokenization, for that stage.
         progress: The line that the run last reported.
@@ -47,7 +50,7 @@ class StageAttempt:
     """
 
     stage: Stage
-    state: Literal["waiting", "running", "failed", "lost", "canceled"]
+    state: Literal["waiting", "running", "failed", "interrupted", "lost", "canceled"]
     run_id: str
     preset: str | None = None
     progress: str | None = None
@@ -62,12 +65,16 @@ class StatusFacts:
 
     Attributes:
         downloaded: `raw` is materialized.
-        files_present: The manifest of the raw files is on disk.
+        files_present: The raw files are on disk, each of the size that the manifest says.
         ingested: Statistics and index are newer than `raw`.
         deleting: A deletion began.
         download: Attempt at `raw`.
         ingestion: Attempt at statistics and index.
         tokenizations: Attempts at tokenizations.
+        files_damaged: The raw files are there, but not what the manifest says.
+        index_present: Statistics and index are on disk.
+        damaged_tokenizations: Presets whose tokenization on disk is not what it says of itself.
+        record_error: Why the record cannot be read, where that is so.
     """
 
     downloaded: bool
@@ -77,6 +84,10 @@ class StatusFacts:
     download: StageAttempt | None = None
     ingestion: StageAttempt | None = None
     tokenizations: tuple[StageAttempt, ...] = ()
+    files_damaged: bool = False
+    index_present: bool = True
+    damaged_tokenizations: tuple[str, ...] = ()
+    record_error: MistudioError | None = None
 
 
 @dataclass(frozen=True)
@@ -114,36 +125,65 @@ def derive_status(facts: StatusFacts, dataset_id: str) -> DatasetStatus:
     if facts.deleting:
         next_step = f"Run `mistudio delete {dataset_id}` again to finish it."
         return DatasetStatus("deleting", "a deletion was begun", next_step=next_step)
+    if facts.record_error is not None:
+        problem = facts.record_error
+        return DatasetStatus("error", error=problem.message, error_code=str(problem.code), next_step=problem.next_step)
     if facts.download is not None:
         return _of_attempt(facts.download, dataset_id)
     if not facts.downloaded:
-        return DatasetStatus("downloading", "waiting to be started")
+        return DatasetStatus("downloading", "waiting to be started", stage="download")
     if not facts.files_present:
-        return DatasetStatus(
-            "error",
-            error="The raw files are gone from the disk.",
-            error_code="data_missing",
-            next_step=f"Download them again: `mistudio retry {dataset_id}`.",
-            stage="download",
-        )
+        return _of_missing_files(facts, dataset_id)
     if facts.ingestion is not None:
         return _of_attempt(facts.ingestion, dataset_id)
     if not facts.ingested:
-        return DatasetStatus("ingesting", "waiting to be started")
-    return _of_tokenizations(facts.tokenizations, dataset_id)
+        return DatasetStatus("ingesting", "waiting to be started", stage="ingestion")
+    if not facts.index_present:
+        return DatasetStatus(
+            "error",
+            error="The statistics or the index are gone from the disk.",
+            error_code=str(ErrorCode.INDEX_MISSING),
+            next_step=f"Make them again: `mistudio retry {dataset_id}`.",
+            stage="ingestion",
+        )
+    return _of_tokenizations(facts, dataset_id)
 
 
-def _of_tokenizations(attempts: tuple[StageAttempt, ...], dataset_id: str) -> DatasetStatus:
+def _of_missing_files(facts: StatusFacts, dataset_id: str) -> DatasetStatus:
+    damaged = facts.files_damaged
+    return DatasetStatus(
+        "error",
+        error="The raw files on the disk are damaged." if damaged else "The raw files are gone from the disk.",
+        error_code=str(ErrorCode.DATA_CORRUPT if damaged else ErrorCode.DATA_MISSING),
+        next_step=f"Download them again: `mistudio retry {dataset_id}`.",
+        stage="download",
+    )
+
+
+def _of_tokenizations(facts: StatusFacts, dataset_id: str) -> DatasetStatus:
     """Work in progress is shown before errors; a cancelled tokenization leaves a dataset that is ready."""
-    order = {"running": 0, "waiting": 1, "failed": 2, "lost": 2}
-    shown = sorted((one for one in attempts if one.state in order), key=lambda one: order[one.state])
-    return _of_attempt(shown[0], dataset_id) if shown else DatasetStatus("ready")
+    order = {"running": 0, "waiting": 1, "interrupted": 2, "failed": 3, "lost": 3}
+    shown = sorted((one for one in facts.tokenizations if one.state in order), key=lambda one: order[one.state])
+    if shown:
+        return _of_attempt(shown[0], dataset_id)
+    if not facts.damaged_tokenizations:
+        return DatasetStatus("ready")
+    preset = facts.damaged_tokenizations[0]
+    return DatasetStatus(
+        "error",
+        error=f"The files of the tokenization {preset} on the disk are damaged.",
+        error_code=str(ErrorCode.DATA_CORRUPT),
+        next_step=f"Make them again: `mistudio retry {dataset_id}`.",
+        preset=preset,
+        stage="tokenization",
+    )
 
 
 def _of_attempt(attempt: StageAttempt, dataset_id: str) -> DatasetStatus:
     where = f" with {attempt.preset}" if attempt.preset else ""
-    if attempt.state in ("waiting", "running"):
-        detail = "queued" if attempt.state == "waiting" else attempt.progress or "starting"
+    if attempt.state in ("waiting", "running", "interrupted"):
+        details = {"waiting": "queued", "interrupted": "was cut off; continues by itself while Dagster runs"}
+        detail = details.get(attempt.state) or attempt.progress or "starting"
         percent = attempt.percent if attempt.state == "running" else None
         return DatasetStatus(
             _BUSY[attempt.stage],
@@ -179,7 +219,7 @@ class DatasetOverview:
         record: What was asked for.
         status: How it stands.
         size_bytes: Bytes of the raw files, or what is expected while they are not there.
-        tokenizations: Presets it has been tokenized with.
+        tokenizations: Presets whose tokenization is there, whole.
     """
 
     record: DatasetRecord
@@ -189,10 +229,16 @@ class DatasetOverview:
 
 
 def list_datasets(instance: dg.DagsterInstance, store: DataStore) -> list[DatasetOverview]:
-    """Every dataset with its status, most recent first."""
-    history = read_history(instance)
+    """Every dataset with its status, most recent first; also those whose record is lost or damaged."""
+    return overviews_of(store, read_history(instance))
+
+
+def overviews_of(store: DataStore, history: History) -> list[DatasetOverview]:
+    """Every dataset with its status, from a history that was read before."""
     by_dataset = _tokenizations_by_dataset(history)
-    return [_overview(store, history, by_dataset, record) for record in read_all_records(store)]
+    ids = {*list_record_ids(store), *history.dataset_ids}
+    found = [_overview(store, history, by_dataset, dataset_id) for dataset_id in ids]
+    return sorted(found, key=lambda one: (one.record.created_at, one.record.id), reverse=True)
 
 
 def show_dataset(instance: dg.DagsterInstance, store: DataStore, dataset_id: str) -> DatasetOverview:
@@ -201,55 +247,51 @@ def show_dataset(instance: dg.DagsterInstance, store: DataStore, dataset_id: str
     Raises:
         MistudioError: `unknown_dataset`.
     """
-    record = read_record(store, dataset_id)
     history = read_history(instance)
-    return _overview(store, history, _tokenizations_by_dataset(history), record)
+    if dataset_id not in history.dataset_ids:
+        _, problem = _record_and_problem(store, dataset_id)
+        if problem is not None and problem.code == ErrorCode.UNKNOWN_DATASET:
+            raise problem
+    return _overview(store, history, _tokenizations_by_dataset(history), dataset_id)
 
 
-@dataclass(frozen=True)
-class _Tokenizations:
-    done: list[str] = field(default_factory=list)
-    attempts: list[StageAttempt] = field(default_factory=list)
-
-
-def _tokenizations_by_dataset(history: History) -> dict[str, _Tokenizations]:
-    found: dict[str, _Tokenizations] = {}
-    for key in history.tokenized.results:
-        dataset_id, preset = split_pair_key(key)
-        found.setdefault(dataset_id, _Tokenizations()).done.append(preset)
+def _tokenizations_by_dataset(history: History) -> dict[str, list[StageAttempt]]:
+    found: dict[str, list[StageAttempt]] = {}
     for key, attempt in history.tokenized.attempts.items():
         dataset_id, preset = split_pair_key(key)
-        found.setdefault(dataset_id, _Tokenizations()).attempts.append(stage_attempt("tokenization", attempt, preset))
+        found.setdefault(dataset_id, []).append(stage_attempt("tokenization", attempt, preset))
     return found
 
 
 def _overview(
-    store: DataStore, history: History, by_dataset: Mapping[str, _Tokenizations], record: DatasetRecord
+    store: DataStore, history: History, by_dataset: Mapping[str, list[StageAttempt]], dataset_id: str
 ) -> DatasetOverview:
-    tokenizations = by_dataset.get(record.id, _Tokenizations())
-    download = history.raw.attempts.get(record.id)
-    ingestion = ingestion_attempt(history, record.id)
-    manifest = store.raw(record.id) / MANIFEST_NAME
+    record, problem = _record_and_problem(store, dataset_id)
+    condition = read_condition(store, dataset_id)
+    download = history.raw.attempts.get(dataset_id)
+    ingestion = ingestion_attempt(history, dataset_id)
     facts = StatusFacts(
-        downloaded=record.id in history.raw.results,
-        files_present=manifest.exists(),
-        ingested=is_ingested(history, record.id),
+        downloaded=dataset_id in history.raw.results,
+        files_present=condition.raw == "complete",
+        files_damaged=condition.raw == "damaged",
+        ingested=is_ingested(history, dataset_id),
+        index_present=condition.has_index,
         deleting=record.deleting,
         download=stage_attempt("download", download) if download else None,
         ingestion=stage_attempt("ingestion", ingestion) if ingestion else None,
-        tokenizations=tuple(tokenizations.attempts),
+        tokenizations=tuple(by_dataset.get(dataset_id, ())),
+        damaged_tokenizations=condition.damaged_tokenizations,
+        record_error=problem,
     )
-    return DatasetOverview(
-        record, derive_status(facts, record.id), _raw_bytes(store, record), tuple(sorted(tokenizations.done))
-    )
+    size = condition.raw_bytes or record.download_bytes
+    return DatasetOverview(record, derive_status(facts, dataset_id), size, condition.tokenizations)
 
 
-def _raw_bytes(store: DataStore, record: DatasetRecord) -> int:
-    """Bytes of the finished files; they all lie in one folder, so this is one listing."""
-    folder = store.raw(record.id)
-    if not folder.is_dir():
-        return record.download_bytes
-    return sum(path.stat().st_size for path in folder.glob("*.parquet"))
+def _record_and_problem(store: DataStore, dataset_id: str) -> tuple[DatasetRecord, MistudioError | None]:
+    try:
+        return read_record(store, dataset_id), None
+    except MistudioError as error:
+        return stand_in_record(store, dataset_id), error
 
 
 def stage_attempt(stage: Stage, attempt: AttemptRun, preset: str | None = None) -> StageAttempt:
@@ -263,9 +305,16 @@ def stage_attempt(stage: Stage, attempt: AttemptRun, preset: str | None = None) 
     )
     data = progress_of(attempt.run, names.PROGRESS_DATA_TAG) or {}
     percent = data.get("percent")
+    state: Literal["waiting", "running", "failed", "interrupted", "lost", "canceled"]
+    if summary.state == "active":
+        state = "waiting" if waiting else "running"
+    elif summary.state == "lost" and summary.continuations < MOST_CONTINUATIONS:
+        state = "interrupted"
+    else:
+        state = summary.state
     return StageAttempt(
         stage,
-        ("waiting" if waiting else "running") if summary.state == "active" else summary.state,
+        state,
         attempt.run.run_id,
         preset,
         progress=tags.get(names.PROGRESS_TAG),

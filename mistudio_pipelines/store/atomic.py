@@ -88,3 +88,13 @@ def recover_folder(target: Path) -> None:
     else:
         old.rename(target)
         fsync_folder(target.parent)
+
+
+def leftovers_of(target: Path) -> list[Path]:
+    """What writes of a file or folder that were cut short may have left beside it."""
+    return sorted({*target.parent.glob(f".{target.name}.*.tmp"), *target.parent.glob(f"{_OLD}{target.name}")})
+
+
+def is_leftover(path: Path) -> bool:
+    """True where a name is one that a write gives to what is not, or no longer, in its place."""
+    return path.name.startswith(_OLD) or (path.name.startswith(".") and path.name.endswith(".tmp"))

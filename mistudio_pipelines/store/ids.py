@@ -39,13 +39,18 @@ def new_dataset_id(name: str, *, local: bool) -> str:
     return f"ds_{'local_' if local else ''}{slugify(name)}_{suffix}"
 
 
+def is_dataset_id(value: str) -> bool:
+    """True where this could be the id of a dataset."""
+    return isinstance(value, str) and value.startswith("ds_") and _SAFE.match(value) is not None
+
+
 def check_dataset_id(dataset_id: str) -> str:
     """Return the id unchanged, or refuse it.
 
     Raises:
         MistudioError: `invalid_id`.
     """
-    if not isinstance(dataset_id, str) or not _SAFE.match(dataset_id) or not dataset_id.startswith("ds_"):
+    if not is_dataset_id(dataset_id):
         raise MistudioError(
             ErrorCode.INVALID_ID,
             f"{dataset_id!r} is not a dataset id.",

@@ -1,13 +1,13 @@
 """One writer per part of a dataset: file locks that die with the process that holds them.
 
-The parts are the raw files, the index with the statistics, and each tokenization: they may be written at the same
-time by different runs, but each by one run only.
+The parts are the record, the raw files, the index with the statistics, and each tokenization: they may be written at
+the same time by different runs, but each by one run only. A deletion is a part too, so that one goes on at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from filelock import FileLock, Timeout
 
@@ -17,6 +17,8 @@ from mistudio_pipelines.store.layout import DataStore
 
 RAW_PART = "raw"
 INDEX_PART = "index"
+RECORD_PART = "record"
+DELETION_PART = "deletion"
 
 
 def tokenized_part(preset: str) -> str:
@@ -33,7 +35,7 @@ def dataset_lock(
     Args:
         store: The data folder.
         dataset_id: Id of the dataset.
-        part: `raw`, `index`, or `tokenized_part(preset)`.
+        part: One of the constants above, or `tokenized_part(preset)`.
         purpose: What it is held for, as others are told, for example `downloading`.
         wait_seconds: How long to wait for another holder.
 
@@ -55,7 +57,22 @@ def dataset_lock(
             transient=True,
         ) from error
     try:
-        holder.write_text(purpose)
+        with suppress(OSError):  # a full disk must not keep anybody from deleting
+            holder.write_text(purpose)
         yield
     finally:
         lock.release()
+
+
+def is_locked(store: DataStore, dataset_id: str, part: str) -> bool:
+    """True where some process holds that part now."""
+    path = store.lock(dataset_id, part)
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False

@@ -6,14 +6,21 @@ sizes and counts (the manifest and the statistics hold them).
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.atomic import write_json
+from mistudio_pipelines.store.ids import is_dataset_id
 from mistudio_pipelines.store.layout import DataStore
+from mistudio_pipelines.store.locks import RECORD_PART, dataset_lock
+from mistudio_pipelines.store.remembered import read_remembered
+
+_SECONDS_TO_WAIT = 10.0
 
 
 class DatasetRecord(BaseModel):
@@ -41,6 +48,7 @@ class DatasetRecord(BaseModel):
         tokenizations: Presets that were asked for when the dataset was added.
         created_at: When it was added, UTC.
         deleting: True from the moment a deletion began.
+        deleting_tokenizations: Presets whose tokenization is being deleted alone.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,6 +75,7 @@ class DatasetRecord(BaseModel):
     tokenizations: tuple[str, ...] = ()
     created_at: datetime
     deleting: bool = False
+    deleting_tokenizations: tuple[str, ...] = ()
 
     @property
     def same_source_key(self) -> tuple[object, ...]:
@@ -102,7 +111,7 @@ def read_record(store: DataStore, dataset_id: str) -> DatasetRecord:
     """
     path = store.record(dataset_id)
     try:
-        return DatasetRecord.model_validate_json(path.read_bytes())
+        return read_remembered(path, DatasetRecord.model_validate_json)
     except FileNotFoundError as error:
         raise MistudioError(
             ErrorCode.UNKNOWN_DATASET,
@@ -117,11 +126,49 @@ def read_record(store: DataStore, dataset_id: str) -> DatasetRecord:
         ) from error
 
 
+def update_record(
+    store: DataStore, dataset_id: str, change: Callable[[DatasetRecord], Mapping[str, Any]]
+) -> DatasetRecord:
+    """Change fields of a record; changes of several processes at once do not undo each other.
+
+    Args:
+        store: The data folder.
+        dataset_id: Id of the dataset.
+        change: Says the new values of fields, from the record as it is.
+
+    Raises:
+        MistudioError: As `read_record`; `busy` where another process holds on to the record.
+    """
+    with dataset_lock(store, dataset_id, RECORD_PART, "being changed", wait_seconds=_SECONDS_TO_WAIT):
+        record = read_record(store, dataset_id)
+        changed = record.model_copy(update=dict(change(record)))
+        if changed != record:
+            write_record(store, changed)
+    return changed
+
+
+def stand_in_record(store: DataStore, dataset_id: str) -> DatasetRecord:
+    """What is known of a dataset without its record, so that it can be shown and deleted."""
+    path = store.record(dataset_id)
+    moment = datetime.fromtimestamp(path.stat().st_mtime if path.exists() else 0, UTC)
+    return DatasetRecord(
+        id=dataset_id,
+        name=dataset_id,
+        source="local" if dataset_id.startswith("ds_local_") else "huggingface",
+        revision="",
+        text_column="",
+        created_at=moment,
+    )
+
+
 def list_record_ids(store: DataStore) -> list[str]:
     """Ids of all datasets that have a record, in no particular order."""
-    if not store.metadata_root.is_dir():
+    try:
+        names = [entry.name for entry in os.scandir(store.metadata_root)]
+    except FileNotFoundError:
         return []
-    return [path.stem for path in store.metadata_root.glob("ds_*.json") if not path.stem.endswith("_stats")]
+    stems = (name.removesuffix(".json") for name in names if name.startswith("ds_") and name.endswith(".json"))
+    return [stem for stem in stems if not stem.endswith("_stats") and is_dataset_id(stem)]
 
 
 def read_all_records(store: DataStore) -> list[DatasetRecord]:

@@ -25,3 +25,18 @@ def folder_bytes(folder: Path) -> int:
             except FileNotFoundError:  # removed while we were counting
                 continue
     return total
+
+
+def path_bytes(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder; 0 where there is nothing."""
+    if path.is_symlink() or path.is_file():
+        return path.lstat().st_size
+    return folder_bytes(path)
+
+
+def remove_path(path: Path) -> None:
+    """Remove a file, or a folder with everything in it, as far as that can be done. Links are not followed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

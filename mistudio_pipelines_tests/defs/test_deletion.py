@@ -51,7 +51,11 @@ def test_nothing_is_left_of_a_deleted_dataset_but_its_audit_lines(workshop: Work
     (overview,) = list_datasets(workshop.instance, workshop.store)
     assert (overview.record.id, overview.status.status) == (other, "ready")
     events = [json.loads(line) for line in workshop.store.audit.read_text().splitlines()]
-    assert [one["event"] for one in events if one["dataset_id"] == dataset_id] == ["dataset_added", "dataset_deleted"]
+    assert [one["event"] for one in events if one["dataset_id"] == dataset_id] == [
+        "dataset_added",
+        "deletion_began",
+        "dataset_deleted",
+    ]
 
 
 def test_the_same_files_can_be_added_again_at_once_under_a_new_id(workshop: Workshop) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,9 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mistudio_pipelines.client import MistudioClient
-from mistudio_pipelines.defs.instance import open_instance, prepare_home
+from mistudio_pipelines.defs.instance import open_instance
+from mistudio_pipelines.defs.names import WORKER_TAG
+from mistudio_pipelines.defs.recovery import recover_before_start
 from mistudio_pipelines.defs.status import DatasetOverview, list_datasets
-from mistudio_pipelines.serving import Services, free_port
+from mistudio_pipelines.defs.workers import Worker
+from mistudio_pipelines.processes import process_start
+from mistudio_pipelines.serving import Services, code_is_loaded, free_port
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines_tests.hub_server import HubServer
 
@@ -86,12 +92,16 @@ class Stack:
         with open_instance(self.home) as instance:
             return {one.record.id: one for one in list_datasets(instance, self.store)}
 
-    def wait(self, ready: Callable[[], Any], seconds: float = 120.0, what: str = "it") -> Any:
+    def wait_for_server(self) -> None:
+        """Wait until the UI answers and knows the code, after one of them was started again."""
+        self.wait(lambda: code_is_loaded(self.services.url), what="the webserver")
+
+    def wait(self, ready: Callable[[], Any], seconds: float = 120.0, what: str = "it", pause: float = 0.3) -> Any:
         """Wait until something is true, and return it."""
         deadline = time.monotonic() + seconds
         while not (value := ready()):
             assert time.monotonic() < deadline, f"waited {seconds} s for {what}: {self.describe()}"
-            time.sleep(0.3)
+            time.sleep(pause)
         return value
 
     def wait_until(self, dataset_ids: list[str], status: str = "ready", seconds: float = 120.0) -> None:
@@ -112,6 +122,32 @@ class Stack:
         tags = {"mistudio/dataset_id": dataset_id} if dataset_id else None
         with open_instance(self.home) as instance:
             return list(instance.get_runs(dg.RunsFilter(job_name=job, tags=tags)))
+
+    def workers(self) -> list[Worker]:
+        """The processes that work on runs now."""
+        with open_instance(self.home) as instance:
+            runs = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+        found = (Worker.from_tag(run.tags.get(WORKER_TAG)) for run in runs)
+        return [worker for worker in found if worker is not None and worker.is_alive]
+
+    def kill(self, *names: str) -> None:
+        """Kill services (`code`, `webserver`, `daemon`) and `workers` with SIGKILL, all in one moment."""
+        processes = [one.process for one in self.services._services if one.name in names and one.process is not None]
+        pids = [process.pid for process in processes]
+        if "workers" in names:
+            pids += [worker.pid for worker in self.workers()]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in processes:
+            process.wait()
+        self.wait(lambda: not any(process_start(pid) for pid in pids), what="the killed to be gone", pause=0.02)
+
+    def restart(self) -> None:
+        """Start again after everything was killed, as `mistudio up` does."""
+        recover_before_start(self.store, self.home)
+        self.services = Services(self.home, self.store.root, port=free_port())
+        self.services.start()
 
     def step_times(self, asset: str) -> list[tuple[float, float]]:
         """When each run of an asset's step began and ended, in order."""
@@ -137,7 +173,7 @@ def start_stack(folder: Path, hub: HubServer) -> Stack:
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.update({key: environment[key] for key in ("MISTUDIO_DATA", "DAGSTER_HOME", "HF_ENDPOINT", "HF_HOME")})
-    prepare_home(home)
+    recover_before_start(store, home)
     services = Services(home, store.root, port=free_port())
     services.start()
     return Stack(store, home, services, hub, environment)
