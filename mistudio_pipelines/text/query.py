@@ -129,7 +129,7 @@ class _Parser:
         parts = [self._conjunction()]
         while self._take("OR"):
             parts.append(self._conjunction())
-        return parts[0] if len(parts) == 1 else Or(tuple(parts))
+        return _joined(Or, parts)
 
     def _conjunction(self) -> Node:
         parts = [self._negation()]
@@ -139,7 +139,7 @@ class _Parser:
                 break
             self._take("AND")
             parts.append(self._negation())
-        return parts[0] if len(parts) == 1 else And(tuple(parts))
+        return _joined(And, parts)
 
     def _negation(self) -> Node:
         negated = False
@@ -179,6 +179,12 @@ class _Parser:
         if before is not None and before.kind == "(":
             return _error(self._query, position, "the parentheses hold nothing")
         return _error(self._query, position, "this parenthesis closes nothing")
+
+
+def _joined(kind: type[And] | type[Or], parts: list[Node]) -> Node:
+    """Parts put together; a part said twice is one part."""
+    different = tuple(dict.fromkeys(parts))
+    return different[0] if len(different) == 1 else kind(different)
 
 
 def _tokens(query: str) -> Iterator[_Token]:

@@ -11,7 +11,8 @@ is sorted.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.text.filtering import Filters, SampleOrder
 from mistudio_pipelines.text.query import And, Node, Not, Phrase
@@ -46,6 +48,8 @@ _SHALLOW: Final = 2000
 _BUCKET: Final = 4096
 # Up to so many plain phrases are faster than one phrase of patterns.
 _MOST_PHRASES: Final = 24
+# What tantivy says of a phrase of patterns that match too many words, or that are too long.
+_LIMITS: Final = ("exceeded max expansions", "exceeds size limit")
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class SampleIndex:
 
     def count(self, query: Node, filters: Filters) -> int:
         """Number of samples found."""
-        with noticing_damage(self.dataset_id):
+        with self._searching():
             return int(self._searcher.search(self._filtered(query, filters), 1, count=True).count)
 
     def page(self, query: Node, filters: Filters, offset: int, limit: int, order: SampleOrder) -> tuple[int, list[int]]:
@@ -116,7 +120,7 @@ class SampleIndex:
         Returns:
             The number of samples found in all, and the numbers of those on the page.
         """
-        with noticing_damage(self.dataset_id):
+        with self._searching():
             found = self._filtered(query, filters)
             if order == "relevance":
                 return self._by_relevance(found, offset, limit)
@@ -127,20 +131,18 @@ class SampleIndex:
     def written(self, phrase: Phrase) -> WrittenPhrase:
         """How a phrase of a query may be written: words without accents stand for those with accents too."""
         last = len(phrase.words) - 1
-        words = [
-            (word, *self._accented(word, phrase.prefix and place == last)) for place, word in enumerate(phrase.words)
-        ]
+        words = [self._spellings(word, phrase.prefix and place == last) for place, word in enumerate(phrase.words)]
         return WrittenPhrase(tuple(words), phrase.prefix)
 
-    def _accented(self, word: str, prefix: bool) -> list[str]:
+    def _spellings(self, word: str, prefix: bool) -> tuple[str, ...]:
         if fold(word) != word:
-            return []
-        if prefix:
-            sql, values = "folded >= ? AND folded < ?", (word, word + "\U0010ffff")
-        else:
-            sql, values = "folded = ? AND folded <= ?", (word, word)
-        rows = self._accents.execute(f"SELECT written FROM accents WHERE {sql} ORDER BY written", values)  # noqa: S608  (no input in it)
-        return [written for (written,) in rows]
+            return (word,)
+        until = word + "\U0010ffff" if prefix else word
+        rows = self._accents.execute(
+            "SELECT written FROM accents WHERE folded BETWEEN ? AND ? ORDER BY written", (word, until)
+        )
+        others = (_beginning(written, word) if prefix else written for (written,) in rows)
+        return tuple(dict.fromkeys([word, *others]))
 
     def _sorted(self, found: tantivy.Query, offset: int, limit: int, order: SampleOrder) -> tuple[int, list[int]]:
         import tantivy
@@ -223,29 +225,42 @@ class SampleIndex:
     def _compile_phrase(self, phrase: WrittenPhrase) -> tantivy.Query:
         import tantivy
 
-        if any(len(word.encode()) > LONGEST_WORD_BYTES for words in phrase.words for word in words[:1]):
+        if any(len(words[0].encode()) > LONGEST_WORD_BYTES for words in phrase.words):
             return tantivy.Query.empty_query()
-        if len(phrase.words) == 1:
-            return self._compile_word(phrase.words[0], phrase.prefix)
-        if phrase.prefix or prod(len(words) for words in phrase.words) > _MOST_PHRASES:
-            # Words hold letters, digits, marks and symbols outside ASCII: nothing that a pattern would read otherwise.
-            patterns = [f"({'|'.join(words)})" for words in phrase.words]
-            if phrase.prefix:
-                patterns[-1] = f"({'|'.join(phrase.words[-1])}).*"
+        # Words hold letters, digits, marks and symbols outside ASCII: nothing that a pattern would read otherwise.
+        patterns = [f"({'|'.join(words)})" for words in phrase.words]
+        if phrase.prefix:
+            patterns[-1] += ".*"
+        if len(patterns) == 1 and phrase.prefix:
+            return tantivy.Query.regex_query(self._schema, TEXT_FIELD, patterns[0])
+        if len(patterns) == 1:
+            words = phrase.words[0]
+            return _any([tantivy.Query.term_query(self._schema, TEXT_FIELD, word) for word in words])
+        if phrase.prefix or prod(map(len, phrase.words)) > _MOST_PHRASES:
             return tantivy.Query.regex_phrase_query(self._schema, TEXT_FIELD, patterns)
         spellings = product(*phrase.words)
         return _any([tantivy.Query.phrase_query(self._schema, TEXT_FIELD, list(words)) for words in spellings])
 
-    def _compile_word(self, words: Sequence[str], prefix: bool) -> tantivy.Query:
-        import tantivy
+    @contextmanager
+    def _searching(self) -> Iterator[None]:
+        """Tell searches that tantivy refuses from an index that is damaged."""
+        with noticing_damage(self.dataset_id):
+            try:
+                yield
+            except ValueError as error:
+                if not any(limit in str(error) for limit in _LIMITS):
+                    raise
+                raise MistudioError(
+                    ErrorCode.INVALID_QUERY,
+                    "A phrase of the search stands for too many words.",
+                    "Write more letters before the *, or search for fewer words in a row.",
+                ) from error
 
-        if not prefix:
-            return _any([tantivy.Query.term_query(self._schema, TEXT_FIELD, word) for word in words])
-        beginning = tantivy.Query.regex_query(self._schema, TEXT_FIELD, f"{words[0]}.*")
-        if len(words) == 1:
-            return beginning
-        accented = tantivy.Query.term_set_query(self._schema, TEXT_FIELD, list(words[1:]))
-        return _any([beginning, accented])
+
+def _beginning(written: str, folded: str) -> str:
+    """The shortest beginning of a word that folds to a folded word, or to more."""
+    length = next(length for length in range(1, len(written) + 1) if fold(written[:length]).startswith(folded))
+    return written[:length]
 
 
 def _any(queries: Sequence[tantivy.Query]) -> tantivy.Query:

@@ -14,7 +14,7 @@ from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.text import search
 from mistudio_pipelines.text.browsing import SampleBrowser, SampleQuery, browse
 from mistudio_pipelines.text.ingestion import ingest
-from mistudio_pipelines.text.query import And, Not, Or, Phrase, parse_query
+from mistudio_pipelines.text.query import And, Not, Or, parse_query
 from mistudio_pipelines.text.search_words import fold, search_words
 from mistudio_pipelines_tests.text.raw_datasets import DATASET_ID, make_dataset
 
@@ -125,7 +125,23 @@ def everything(browser: SampleBrowser, query: SampleQuery) -> list[int]:
 
 atoms = st.one_of(
     st.sampled_from(WORDS),
-    st.sampled_from(["cat*", "caf*", "café*", "na*", "d*", "東*", "zebra", "straße", "strasse", "naive"]),
+    st.sampled_from(
+        [
+            "cat*",
+            "caf*",
+            "café*",
+            "na*",
+            "d*",
+            "東*",
+            "zebra",
+            "straße",
+            "strasse",
+            "naive",
+            "don't*",
+            "stras*",
+            "the-caf*",
+        ]
+    ),
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(lambda words: f'"{" ".join(words)}"'),
 )
 queries = st.recursive(
@@ -307,5 +323,11 @@ def test_words_too_long_for_the_index_are_not_found_but_do_not_disturb_a_phrase(
     assert browse(store, DATASET_ID, SampleQuery(search='"a b"')).total == 1
 
 
-def test_operators_find_what_phrases_of_the_tree_say():
-    assert parse_query("a") == Phrase(("a",))
+def test_a_phrase_that_stands_for_too_many_words_is_refused_and_the_index_not_blamed(tmp_path):
+    store = make_dataset(tmp_path, {"train": [f"the w{number}" for number in range(20_000)]})
+    ingest(store, DATASET_ID)
+    assert browse(store, DATASET_ID, SampleQuery(search="w*")).total == 20_000
+    with pytest.raises(MistudioError) as caught:
+        browse(store, DATASET_ID, SampleQuery(search="the-w*"))
+    assert caught.value.code == ErrorCode.INVALID_QUERY
+    assert "more letters" in caught.value.next_step
