@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from mistudio_pipelines.progress import Progress, ProgressCallback, ShouldStop, 
 from mistudio_pipelines.store.atomic import publish_folder, write_bytes, write_json
 from mistudio_pipelines.store.ids import check_split_name
 from mistudio_pipelines.store.layout import DataStore
-from mistudio_pipelines.store.manifest import MANIFEST_NAME, Manifest, RawFile, write_manifest
+from mistudio_pipelines.store.manifest import MANIFEST_NAME, Manifest, write_manifest
 
 DATASET_INFO_NAME = "dataset_info.json"
 CARD_NAME = "README.md"
@@ -111,8 +111,15 @@ def dataset_card(manifest: Manifest, info: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def file_sha256(path: Path, *, should_stop: ShouldStop = never_stop) -> str:
+def file_sha256(
+    path: Path, *, on_bytes: Callable[[int], None] = lambda position: None, should_stop: ShouldStop = never_stop
+) -> str:
     """The sha256 of a file's bytes.
+
+    Args:
+        path: The file.
+        on_bytes: Told how many were read so far.
+        should_stop: Polled for every block.
 
     Raises:
         Stopped: As soon as `should_stop` says so.
@@ -121,6 +128,7 @@ def file_sha256(path: Path, *, should_stop: ShouldStop = never_stop) -> str:
     with path.open("rb") as file:
         while block := file.read(_HASH_BLOCK_BYTES):
             digest.update(block)
+            on_bytes(file.tell())
             if should_stop():
                 raise Stopped("Reading the files")
     return digest.hexdigest()
@@ -149,16 +157,15 @@ def verify_raw(
     """
     damaged: list[str] = []
     done = 0
+
+    def report(position: int) -> None:
+        on_progress(Progress(done + position, manifest.size, "bytes", "verifying"))
+
     for file in manifest.files:
-        on_progress(Progress(done, manifest.size, "bytes", "verifying"))
-        if not _is_intact(folder / file.path, file, should_stop):
+        path = folder / file.path
+        has_size = path.is_file() and path.stat().st_size == file.size
+        if not has_size or file_sha256(path, on_bytes=report, should_stop=should_stop) != file.sha256:
             damaged.append(file.path)
         done += file.size
-    on_progress(Progress(done, manifest.size, "bytes", "verifying"))
+        report(0)
     return damaged
-
-
-def _is_intact(path: Path, file: RawFile, should_stop: ShouldStop) -> bool:
-    if not path.is_file() or path.stat().st_size != file.size:
-        return False
-    return file_sha256(path, should_stop=should_stop) == file.sha256

@@ -92,6 +92,7 @@ def build_raw_folder(
         check_split_name(split)
     journal = Journal(_converted_folder(store, dataset_id))
     units = plan_units(order_by_split(sources))
+    journal.remove_strays(len(units))
     finished = _convert_all(
         store.raw_partial(dataset_id), journal, units, text_column, strict, on_progress, should_stop
     )

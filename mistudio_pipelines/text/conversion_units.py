@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,8 @@ from mistudio_pipelines.text.formats.source import SourceFile
 CONVERSION_VERSION = 1
 # Small files are converted together: a thousand files of one sample each become one.
 _TOGETHER_BYTES = 64 << 20
+
+_NUMBERED = re.compile(r"(?:part|finished)-([0-9]+)")
 
 Unit = tuple[SourceFile, ...]
 
@@ -120,6 +123,13 @@ class Journal:
             if self._is_whole(finished):
                 origins.update(origin.path for file in finished.files for origin in file.origins)
         return frozenset(origins)
+
+    def remove_strays(self, unit_count: int) -> None:
+        """Remove what steps left that no longer exist, and temporary files of a process that was killed."""
+        for path in self.folder.iterdir():
+            match = _NUMBERED.match(path.name)
+            if path.name.startswith(".") or (match and int(match[1]) >= unit_count):
+                path.unlink()
 
     def remove_others(self, index: int, keep: Sequence[RawFile] = ()) -> None:
         """Remove what an earlier attempt at a step left besides these files."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
+from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.progress import (
     Progress,
     ProgressCallback,
@@ -24,6 +24,7 @@ from mistudio_pipelines.progress import (
     never_stop,
 )
 from mistudio_pipelines.store.manifest import Origin
+from mistudio_pipelines.store.raw_folder import file_sha256
 from mistudio_pipelines.text.columns import choose_text_column, list_names
 from mistudio_pipelines.text.formats.detection import Detected, accepted_extensions_sentence, detect_format
 from mistudio_pipelines.text.formats.reader import iter_tables
@@ -31,7 +32,6 @@ from mistudio_pipelines.text.formats.source import Format, Reading, SourceFile
 from mistudio_pipelines.text.formats.streams import list_zip_formats
 from mistudio_pipelines.text.local_splits import assign_splits, find_saved_splits, order_splits
 
-_HASH_BLOCK_BYTES = 1 << 20
 _OTHER_SEPARATORS = ("\t", ";", "|")
 # Descriptions of datasets, by the names that `datasets` and this product give them; never data.
 _NOT_DATA = frozenset(
@@ -137,6 +137,10 @@ def _find_all(paths: Sequence[Path]) -> tuple[list[_Found], list[str]]:
     found: list[_Found] = []
     ignored: list[str] = []
     for path in paths:
+        if _readable(path) != str(path):
+            raise MistudioError(
+                ErrorCode.PATH_NOT_FOUND, f"The name {_readable(path)} is no valid UTF-8.", "Rename the file or folder."
+            )
         if path.is_dir():
             files, others = _find_in_folder(path)
             found += files
@@ -152,7 +156,7 @@ def _find_all(paths: Sequence[Path]) -> tuple[list[_Found], list[str]]:
     found = list({file.path.resolve(): file for file in found}.values())
     assigned = assign_splits([file.name for file in found if file.split is None])
     complete = [replace(file, split=file.split or assigned.get(file.name)) for file in found]
-    ignored += [file.name for file in complete if file.split is None]
+    ignored += [_readable(Path(file.name)) for file in complete if file.split is None]
     with_split = [file for file in complete if file.split is not None]
     order = order_splits([file.split or "" for file in with_split])
     return sorted(with_split, key=lambda file: order.index(file.split or "")), ignored
@@ -184,7 +188,7 @@ def _find_in_folder(folder: Path) -> tuple[list[_Found], list[str]]:
         sizes[file.detected.format] += file.path.stat().st_size
     most = max(counts, key=lambda data_format: (counts[data_format], sizes[data_format]))
     chosen = [file for file in detected if file.detected.format == most]
-    return chosen, [file.name for file in detected if file.detected.format != most]
+    return chosen, [_readable(Path(file.name)) for file in detected if file.detected.format != most]
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -199,7 +203,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise MistudioError(
                     ErrorCode.UNREADABLE_FILE,
-                    f"{path} is a link that leads out of the folder.",
+                    f"{_readable(path)} is a link that leads out of the folder.",
                     "Name the file it points to, or put a copy of it in its place.",
                 )
             if path.is_file():
@@ -226,6 +230,11 @@ def _detect_or_fail(path: Path) -> Detected:
     return detected
 
 
+def _readable(path: Path) -> str:
+    """A path as text; Linux allows names that are no valid UTF-8, files of ours and messages do not."""
+    return os.fsencode(path).decode(errors="replace")
+
+
 def _choose_splits(found: Sequence[_Found], requested: Sequence[str] | None) -> list[_Found]:
     available = list(dict.fromkeys(file.split for file in found if file.split))
     if requested is None:
@@ -247,7 +256,7 @@ def _to_source(file: _Found) -> SourceFile:
         path=file.path.absolute(),
         split=file.split,
         format=file.detected.format,
-        origin=Origin(path=str(file.path.absolute()), size=file.path.stat().st_size),
+        origin=Origin(path=_readable(file.path.absolute()), size=file.path.stat().st_size),
         reader_options=file.detected.reader_options,
     )
 
@@ -293,18 +302,14 @@ def _with_hashes(
     sources: Sequence[SourceFile], total: int, on_progress: ProgressCallback, should_stop: ShouldStop
 ) -> Iterator[SourceFile]:
     done = 0
+
+    def report(position: int) -> None:
+        on_progress(Progress(min(done + position, total), total, "bytes", "reading"))
+
     for source in sources:
-        digest = hashlib.sha256()
-        size = 0
-        with source.path.open("rb") as file:
-            while block := file.read(_HASH_BLOCK_BYTES):
-                digest.update(block)
-                size += len(block)
-                if should_stop():
-                    raise Stopped("Reading the local files")
-                on_progress(Progress(min(done + size, total), total, "bytes", "reading"))
+        sha256 = file_sha256(source.path, on_bytes=report, should_stop=should_stop)
         done += source.origin.size
-        yield replace(source, origin=Origin(path=source.origin.path, size=size, sha256=digest.hexdigest()))
+        yield replace(source, origin=source.origin.model_copy(update={"sha256": sha256}))
 
 
 def _content_hash(found: Sequence[_Found], sources: Sequence[SourceFile]) -> str:

@@ -15,6 +15,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class ParquetPart:
 
     def __init__(self, path: Path, schema: pa.Schema | None = None, *, floor_bytes: int = FLOOR_BYTES) -> None:
         self._path = path
+        self._narrow_path = path.with_name(f"{path.name}.narrow")
         self._floor_bytes = floor_bytes
         self._schema = plain_schema(schema) if schema is not None else pa.schema([])
         self._writer: pq.ParquetWriter | None = None
@@ -61,6 +63,9 @@ class ParquetPart:
         self._buffered: list[pa.Table] = []
         self._buffered_bytes = 0
         self._unchecked_bytes = _SPACE_CHECK_BYTES
+        # Compression is half of the work and needs no interpreter: one thread does it while the next tables are read.
+        self._compressor = ThreadPoolExecutor(1, thread_name_prefix="parquet")
+        self._compressing: Future[None] | None = None
         self.rows = 0
         self.written_bytes = 0
         """Bytes of the tables taken so far, uncompressed."""
@@ -93,17 +98,21 @@ class ParquetPart:
         Returns:
             Its size and sha256.
         """
-        with _disk_full_is_explained(self._path):
-            self._flush(last=True)
+        self._flush(last=True)
+        self._await_compressor()
+        self._compressor.shutdown()
+        with disk_full_is_explained(self._path):
             writer, file = self._open_writer()
             writer.close()
             return file.finish()
 
     def abandon(self) -> None:
         """Close the file without finishing it and remove it."""
+        self._compressor.shutdown()
         if self._file is not None:
             self._file.close()
         self._path.unlink(missing_ok=True)
+        self._narrow_path.unlink(missing_ok=True)
 
     def _open_writer(self) -> tuple[pq.ParquetWriter, _HashingFile]:
         if self._writer is None or self._file is None:
@@ -117,13 +126,23 @@ class ParquetPart:
         table = pa.concat_tables(self._buffered)
         rows_per_group = group_rows(table.num_rows, self._buffered_bytes)
         end = table.num_rows if last else table.num_rows - table.num_rows % rows_per_group
-        with _disk_full_is_explained(self._path):
-            self._check_space(table.nbytes)
-            if end:
-                self._open_writer()[0].write_table(table.slice(0, end), row_group_size=rows_per_group)
+        self._await_compressor()
+        self._check_space(table.nbytes)
+        if end:
+            self._compressing = self._compressor.submit(self._compress, table.slice(0, end), rows_per_group)
         rest = table.slice(end)
         self._buffered = [rest] if rest.num_rows else []
         self._buffered_bytes = rest.nbytes
+
+    def _compress(self, table: pa.Table, rows_per_group: int) -> None:
+        self._open_writer()[0].write_table(table, row_group_size=rows_per_group)
+
+    def _await_compressor(self) -> None:
+        """Wait for the tables handed over before, and raise what went wrong with them."""
+        if self._compressing is not None:
+            with disk_full_is_explained(self._path):
+                self._compressing.result()
+            self._compressing = None
 
     def _check_space(self, size: int) -> None:
         self._unchecked_bytes += size
@@ -131,26 +150,26 @@ class ParquetPart:
             self._unchecked_bytes = 0
             free = free_bytes(self._path.parent)
             if free < self._floor_bytes:
-                raise disk_full(self._path, free)
+                raise _disk_full(self._path, free)
 
     def _widen(self, schema: pa.Schema) -> None:
         """Go on with more or wider columns; what is in the file already is written again."""
+        self._await_compressor()
         self._buffered = [conform_table(table, schema) for table in self._buffered]
         self._schema = schema
         if self._writer is None or self._file is None:
             return
         self._writer.close()
         self._file.close()
-        narrow = self._path.with_name(f"{self._path.name}.narrow")
-        self._path.replace(narrow)
+        self._path.replace(self._narrow_path)
         self._writer = self._file = None
         writer, _ = self._open_writer()
-        with _disk_full_is_explained(self._path), pq.ParquetFile(narrow, pre_buffer=False) as written:
+        with disk_full_is_explained(self._path), pq.ParquetFile(self._narrow_path, pre_buffer=False) as written:
             for batch in written.iter_batches(batch_size=ROW_GROUP_ROWS):
                 table = pa.Table.from_batches([batch])
                 rows = group_rows(table.num_rows, table.nbytes)
                 writer.write_table(conform_table(table, schema), row_group_size=rows)
-        narrow.unlink()
+        self._narrow_path.unlink()
 
 
 def group_rows(rows: int, size: int) -> int:
@@ -159,7 +178,7 @@ def group_rows(rows: int, size: int) -> int:
     return max(1, min(ROW_GROUP_ROWS, int(ROW_GROUP_BYTES / average)))
 
 
-def disk_full(path: Path, free: int) -> MistudioError:
+def _disk_full(path: Path, free: int) -> MistudioError:
     """The error for a disk that has no room left."""
     return MistudioError(
         ErrorCode.INSUFFICIENT_STORAGE,
@@ -169,12 +188,13 @@ def disk_full(path: Path, free: int) -> MistudioError:
 
 
 @contextmanager
-def _disk_full_is_explained(path: Path) -> Iterator[None]:
+def disk_full_is_explained(path: Path) -> Iterator[None]:
+    """Turn the system's "no space left" while a file is written into the error that people see."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise disk_full(path, free_bytes(path.parent)) from error
+            raise _disk_full(path, free_bytes(path.parent)) from error
         raise
 
 

@@ -23,7 +23,7 @@ from mistudio_pipelines.text.conversion_units import Unit
 from mistudio_pipelines.text.formats.reader import iter_tables, stored_compression
 from mistudio_pipelines.text.formats.source import Reading, SourceFile
 from mistudio_pipelines.text.formats.types import plain_schema
-from mistudio_pipelines.text.parquet_writer import ParquetPart, has_small_row_groups
+from mistudio_pipelines.text.parquet_writer import ParquetPart, disk_full_is_explained, has_small_row_groups
 from mistudio_pipelines.text.utf8 import as_text, is_string_type
 
 # About a third of it on disk: large enough to be read in a stream, small enough to be copied or re-read by itself.
@@ -61,7 +61,7 @@ def convert_unit(
     """
     first = unit[0]
     if len(unit) == 1 and first.format == "parquet" and not strict and _may_be_kept(first, text_column):
-        return (_keep(first, Path(f"{prefix}000.parquet"), partial, should_stop),)
+        return (_keep(first, Path(f"{prefix}000.parquet"), partial, on_position, should_stop),)
     parts = _Parts(prefix, first.split)
     try:
         before = 0
@@ -227,14 +227,16 @@ def _may_be_kept(source: SourceFile, text_column: str) -> bool:
         return False  # the conversion that follows says what is wrong
 
 
-def _keep(source: SourceFile, target: Path, partial: Path, should_stop: ShouldStop) -> RawFile:
+def _keep(
+    source: SourceFile, target: Path, partial: Path, on_position: Callable[[int], None], should_stop: ShouldStop
+) -> RawFile:
     """Take a Parquet file over byte for byte."""
     sha256 = source.origin.sha256
     if source.path.absolute().is_relative_to(partial.absolute()):
         link_or_move(source.path, target)
         sha256 = sha256 or file_sha256(target, should_stop=should_stop)
     else:
-        copied = _copy(source.path, target, should_stop)
+        copied = _copy(source.path, target, on_position, should_stop)
         if sha256 not in (None, copied):
             target.unlink()
             raise MistudioError(
@@ -254,13 +256,14 @@ def _keep(source: SourceFile, target: Path, partial: Path, should_stop: ShouldSt
     )
 
 
-def _copy(source: Path, target: Path, should_stop: ShouldStop) -> str:
+def _copy(source: Path, target: Path, on_position: Callable[[int], None], should_stop: ShouldStop) -> str:
     """Copy a file and return its sha256."""
     digest = hashlib.sha256()
-    with source.open("rb") as original, target.open("wb") as copy:
+    with disk_full_is_explained(target), source.open("rb") as original, target.open("wb") as copy:
         while block := original.read(_COPY_BYTES):
             digest.update(block)
             copy.write(block)
+            on_position(copy.tell())
             if should_stop():
                 raise Stopped(f"Copying {source.name}")
     return digest.hexdigest()

@@ -210,6 +210,17 @@ def test_what_is_no_regular_file_is_passed_over(tmp_path):
         plan_local_files([tmp_path / "x" / "pipe.txt"])
 
 
+def test_names_that_are_no_valid_utf8_do_not_break_what_we_write(tmp_path):
+    folder = tmp_path / "x"
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("a\n")
+    plan = plan_local_files([folder])
+    assert plan.files[0].origin.path.endswith("caf\ufffd.txt")
+    assert convert(plan, tmp_path / "data") == ["a"]
+    with pytest.raises(MistudioError, match="no valid UTF-8"):
+        plan_local_files([folder / os.fsdecode(b"caf\xe9.txt")])
+
+
 def test_the_text_column_is_found_or_the_columns_are_listed(tmp_path):
     path = write(tmp_path / "a.csv", "id,body,title\n1,x,y\n")
     with pytest.raises(MistudioError, match=r"'body', 'title'") as caught:

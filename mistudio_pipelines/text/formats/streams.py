@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ MOST_MEMBERS = 100_000
 _CHUNK_BYTES = 1 << 20
 _XZ_MEMORY_BYTES = 256 << 20
 _DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException, NotImplementedError)
+# What Python's zip reader raises besides when headers make no sense.
+_DAMAGED_ZIP = (*_DAMAGED, ValueError, RuntimeError, struct.error, OverflowError)
 
 
 class ByteStream(Protocol):
@@ -119,7 +122,7 @@ def _iter_zip_members(file: BinaryIO, data_format: Format, reading: Reading, lim
 def _open_zip(file: BinaryIO, reading: Reading) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
-    except _DAMAGED as error:
+    except _DAMAGED_ZIP as error:
         reading.fail(f"it is not a readable zip archive ({error})")
 
 
@@ -146,7 +149,7 @@ def _open_zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, reading:
     try:
         buffered = io.BufferedReader(cast("io.RawIOBase", archive.open(member)), _CHUNK_BYTES)
         compression = detect_compression(buffered.peek(MAGIC_BYTES)[:MAGIC_BYTES])
-    except (*_DAMAGED, RuntimeError) as error:
+    except _DAMAGED_ZIP as error:
         reading.fail(f"its compressed content is damaged ({error})", "Get the file again.")
     if compression == "zip":
         reading.fail("it is an archive inside an archive", "Unpack it and add the files.")

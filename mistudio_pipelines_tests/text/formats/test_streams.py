@@ -168,6 +168,24 @@ def test_an_xz_file_that_demands_gigabytes_of_memory_is_refused(tmp_path):
         read_texts(tmp_path / "a.txt.xz", "text")
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    extension=st.sampled_from(sorted(COMPRESSORS)),
+    flips=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), min_size=1),
+)
+def test_flipped_bytes_give_text_or_an_error_that_names_the_file(tmp_path_factory, extension, flips):
+    content = bytearray(COMPRESSORS[extension](b"".join(b"line %d\n" % number for number in range(50))))
+    for place, mask in flips:
+        content[min(int(place * len(content)), len(content) - 1)] ^= mask
+    path = tmp_path_factory.mktemp("flip") / "a.txt"
+    path.write_bytes(content)
+    try:
+        read_file(path, "text")
+    except MistudioError as error:
+        assert error.code == ErrorCode.UNREADABLE_FILE
+        assert "a.txt" in error.message
+
+
 member_names = st.one_of(
     st.sampled_from(
         ["../../evil.jsonl", "/etc/evil.jsonl", "C:\\evil.jsonl", "..\\..\\evil.jsonl", "a/../../b.jsonl", "~/x.jsonl"]
