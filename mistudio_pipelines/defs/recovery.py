@@ -14,10 +14,12 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from mistudio_pipelines.defs.instance import open_instance, prepare_home
 from mistudio_pipelines.defs.names import WORKER_TAG
+from mistudio_pipelines.defs.partitions import DATASETS
 from mistudio_pipelines.defs.registration import register_missing_keys
 from mistudio_pipelines.defs.workers import Worker
 from mistudio_pipelines.serving import end_processes, stop_leftovers
 from mistudio_pipelines.store.layout import DataStore
+from mistudio_pipelines.store.orphans import tidy_after_crash
 
 _IN_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
@@ -37,6 +39,7 @@ def recover_before_start(store: DataStore, home: Path) -> list[str]:
     with open_instance(home) as instance:
         lost = end_lost_runs(instance, no_worker_is_lost=True)
         found = register_missing_keys(instance, store)
+        tidy_after_crash(store, instance.get_dynamic_partitions(str(DATASETS.name)))
     cut_off = [f"{len(lost)} run(s) were cut off when Dagster last stopped; they continue now."] if lost else []
     return [*cut_off, *(f"Found on disk and registered: {key}" for key in found)]
 

@@ -98,3 +98,8 @@ def leftovers_of(target: Path) -> list[Path]:
 def is_leftover(path: Path) -> bool:
     """True where a name is one that a write gives to what is not, or no longer, in its place."""
     return path.name.startswith(_OLD) or (path.name.startswith(".") and path.name.endswith(".tmp"))
+
+
+def replaced_name(path: Path) -> Path | None:
+    """Where a folder was before `publish_folder` set it aside; None for names that it does not give."""
+    return path.with_name(path.name.removeprefix(_OLD)) if path.name.startswith(_OLD) else None

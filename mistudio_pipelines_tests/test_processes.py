@@ -1,0 +1,49 @@
+"""Telling processes apart, and dying with a parent: with real processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from mistudio_pipelines.processes import process_start
+
+
+def test_a_process_has_the_same_start_every_time_and_none_once_it_is_gone() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    start = process_start(child.pid)
+    assert start
+    assert process_start(child.pid) == start != process_start(os.getpid())
+    child.kill()
+    while process_start(child.pid) is not None:  # a zombie until it is waited for
+        time.sleep(0.01)
+    child.wait()
+    assert process_start(child.pid) is None
+
+
+def test_worker_processes_die_with_their_killed_parent() -> None:
+    code = """
+import os, sys, time
+from mistudio_pipelines.defs.resources import ShardExecutor
+
+if __name__ == "__main__":
+    with ShardExecutor(kind="processes", workers=2).start() as executor:
+        futures = [executor.submit(os.getpid) for _ in range(2)]
+        print(*{future.result() for future in futures}, flush=True)
+        executor.submit(time.sleep, 600)
+        time.sleep(600)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert parent.stdout is not None
+        workers = [int(pid) for pid in parent.stdout.readline().split()]
+        assert workers
+        assert all(process_start(pid) for pid in workers)
+    finally:
+        parent.kill()
+        parent.wait()
+    deadline = time.monotonic() + 20
+    while any(process_start(pid) for pid in workers):
+        assert time.monotonic() < deadline, "workers live on"
+        time.sleep(0.05)
