@@ -33,7 +33,7 @@ from mistudio_pipelines.text.conversion_units import (
     plan_units,
 )
 from mistudio_pipelines.text.formats.source import Format, SourceFile
-from mistudio_pipelines.text.formats.types import widen_schema
+from mistudio_pipelines.text.formats.types import plain_schema, plain_type, widen_schema
 from mistudio_pipelines.text.parquet_writer import ParquetPart
 from mistudio_pipelines.text.unit_conversion import convert_unit, rewrite_file
 
@@ -97,7 +97,7 @@ def build_raw_folder(
         store.raw_partial(dataset_id), journal, units, text_column, strict, on_progress, should_stop
     )
     schema = _common_schema(journal, finished)
-    finished = _give_all_same_columns(journal, finished, schema)
+    finished = _give_all_same_columns(journal, finished, schema, should_stop)
     files = _gather(store, dataset_id, journal, units, finished, schema)
     manifest = Manifest(
         dataset_id=dataset_id,
@@ -188,19 +188,21 @@ def _common_schema(journal: Journal, finished: Sequence[FinishedUnit]) -> pa.Sch
         )
     schema: pa.Schema | None = None
     for file in files:
-        found = pq.read_schema(journal.folder / file.path)
+        found = plain_schema(pq.read_schema(journal.folder / file.path))
         schema = found if schema is None else widen_schema(schema, found)
     return schema
 
 
-def _give_all_same_columns(journal: Journal, finished: Sequence[FinishedUnit], schema: pa.Schema) -> list[FinishedUnit]:
+def _give_all_same_columns(
+    journal: Journal, finished: Sequence[FinishedUnit], schema: pa.Schema, should_stop: ShouldStop
+) -> list[FinishedUnit]:
     """Rewrite files whose columns differ from those of all together: no library loads a mixture."""
     result = []
     for index, unit in enumerate(finished):
         files = tuple(
             file
             if _has_columns(pq.read_schema(journal.folder / file.path), schema)
-            else rewrite_file(journal.folder, file, schema)
+            else rewrite_file(journal.folder, file, schema, should_stop)
             for file in unit.files
         )
         if files != unit.files:
@@ -214,7 +216,8 @@ def _give_all_same_columns(journal: Journal, finished: Sequence[FinishedUnit], s
 def _has_columns(found: pa.Schema, wanted: pa.Schema) -> bool:
     def loose(schema: pa.Schema) -> dict[str, pa.DataType]:
         # The two layouts of text are the same in Parquet.
-        return {field.name: pa.string() if pa.types.is_large_string(field.type) else field.type for field in schema}
+        types = {field.name: plain_type(field.type) for field in schema}
+        return {name: pa.string() if pa.types.is_large_string(each) else each for name, each in types.items()}
 
     return loose(found) == loose(wanted)
 
@@ -256,5 +259,10 @@ def _features(schema: pa.Schema) -> dict[str, Any]:
     """The columns as `datasets` writes them into `dataset_info.json`."""
     from datasets import Features
 
-    features: dict[str, Any] = Features.from_arrow_schema(schema).to_dict()
-    return features
+    try:
+        features = Features.from_arrow_schema(schema)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # The file's own description of its columns makes no sense; their types do.
+        features = Features.from_arrow_schema(schema.remove_metadata())
+    described: dict[str, Any] = features.to_dict()
+    return described

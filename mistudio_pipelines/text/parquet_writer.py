@@ -81,7 +81,8 @@ class ParquetPart:
         Raises:
             MistudioError: `insufficient_storage`.
         """
-        widened = widen_schema(self._schema, plain_schema(table.schema)) if len(self._schema) else table.schema
+        plain = plain_schema(table.schema)
+        widened = widen_schema(self._schema, plain) if len(self._schema) else plain
         if widened != self._schema:
             self._widen(widened)
         table = conform_table(table, self._schema)

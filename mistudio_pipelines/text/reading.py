@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
@@ -306,7 +305,7 @@ def _read_group_rows(
         ):
             start, end = np.searchsorted(rows, [first, first + batch.num_rows])
             if start < end:
-                yield _with_valid_text(pa.Table.from_batches([batch.take(pa.array(rows[start:end] - first))]))
+                yield _with_valid_text(batch.take(pa.array(rows[start:end] - first)))
             first += batch.num_rows
             if end == len(rows):
                 return
@@ -314,13 +313,10 @@ def _read_group_rows(
         raise _corrupt(manifest, file_index) from error
 
 
-def _with_valid_text(table: pa.Table) -> pa.Table:
-    """The table with every top-level text column as plain valid strings."""
-    for index, field in enumerate(table.schema):
-        if is_string_type(field.type):
-            repaired, _ = as_text(pc.cast(table.column(index), field.type).combine_chunks())
-            table = table.set_column(index, field.with_type(repaired.type), repaired)
-    return table
+def _with_valid_text(batch: pa.RecordBatch) -> pa.Table:
+    """The rows with every top-level text column as plain valid strings."""
+    arrays = [as_text(column)[0] if is_string_type(column.type) else column for column in batch.columns]
+    return pa.Table.from_arrays(arrays, names=batch.schema.names)
 
 
 def _select(table: pa.Table, columns: Sequence[str], folder: Path, manifest: Manifest) -> pa.Table:

@@ -22,7 +22,7 @@ from mistudio_pipelines.text.columns import list_names
 from mistudio_pipelines.text.conversion_units import Unit
 from mistudio_pipelines.text.formats.reader import iter_tables, stored_compression
 from mistudio_pipelines.text.formats.source import Reading, SourceFile
-from mistudio_pipelines.text.formats.types import plain_schema
+from mistudio_pipelines.text.formats.types import is_plain
 from mistudio_pipelines.text.parquet_writer import ParquetPart, disk_full_is_explained, has_small_row_groups
 from mistudio_pipelines.text.utf8 import as_text, is_string_type
 
@@ -82,13 +82,14 @@ def convert_unit(
         raise
 
 
-def rewrite_file(folder: Path, file: RawFile, schema: pa.Schema) -> RawFile:
+def rewrite_file(folder: Path, file: RawFile, schema: pa.Schema, should_stop: ShouldStop) -> RawFile:
     """A converted file once more, with other columns.
 
     Args:
         folder: Where it lies.
         file: What is known of it.
         schema: The columns it is to have; its own widen to them.
+        should_stop: Polled for every thousand rows.
 
     Returns:
         The new file under a new name; the old one is left where it is.
@@ -98,6 +99,8 @@ def rewrite_file(folder: Path, file: RawFile, schema: pa.Schema) -> RawFile:
     try:
         with pq.ParquetFile(folder / file.path, pre_buffer=False, buffer_size=_COPY_BYTES) as written:
             for batch in written.iter_batches(batch_size=1000):
+                if should_stop():
+                    raise Stopped(f"Rewriting {file.path}")
                 part.write(pa.Table.from_batches([batch]))
         size, sha256 = part.close()
     except BaseException:
@@ -219,7 +222,7 @@ def _may_be_kept(source: SourceFile, text_column: str) -> bool:
             return (
                 index >= 0
                 and is_string_type(schema.field(index).type)
-                and plain_schema(schema).types == schema.types
+                and all(is_plain(data_type) for data_type in schema.types)
                 and len(set(schema.names)) == len(schema.names)
                 and has_small_row_groups(parquet.metadata)
             )

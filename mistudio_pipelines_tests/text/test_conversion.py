@@ -106,6 +106,39 @@ def test_parquet_with_small_row_groups_is_kept_byte_for_byte(tmp_path, store):
     assert path.stat().st_nlink == 1  # a copy: writing to the original later must not change the dataset
 
 
+def test_nested_columns_of_other_writers_do_not_keep_parquet_from_being_kept(tmp_path, store):
+    inner = pa.struct([pa.field("x", pa.list_(pa.field("element", pa.int64(), nullable=False)), nullable=False)])
+    table = pa.table({"text": ["a", "b"], "deep": pa.array([{"x": [1]}, {"x": []}], inner)})
+    paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    pq.write_table(table, paths[0], store_schema=False)
+    pq.write_table(pa.table({"deep": [{"x": [1]}], "text": ["c"]}), paths[1])
+    manifest = build(store, [source(path, "parquet") for path in paths])
+    assert [file.origins[0].unchanged for file in manifest.files] == [True, True]
+    import datasets
+
+    loaded = datasets.load_dataset(str(store.raw(ID)), cache_dir=str(tmp_path / "cache"), split="train")
+    assert loaded["deep"][:] == [{"x": [1]}, {"x": []}, {"x": [1]}]
+
+
+def test_what_datasets_wrote_about_the_columns_is_kept_unless_it_makes_no_sense(tmp_path, store):
+    import datasets
+
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])}
+    )
+    dataset = datasets.Dataset.from_dict({"text": ["a"] * 3000, "label": [1] * 3000}, features=features)
+    path = tmp_path / "a.parquet"
+    dataset.to_parquet(path, batch_size=3000)
+    build(store, [source(path, "parquet")])
+    loaded = datasets.load_dataset(str(store.raw(ID)), cache_dir=str(tmp_path / "cache"), split="train")
+    assert loaded.features["label"].names == ["bad", "good"]
+    table = pq.read_table(path).replace_schema_metadata({"huggingface": '{"info": {"features": {"text": [{}, 7]}}}'})
+    pq.write_table(table, path)
+    build(store, [source(path, "parquet")])
+    described = json.loads((store.raw(ID) / "dataset_info.json").read_text())["features"]
+    assert described["label"]["dtype"] == "int64"
+
+
 def test_parquet_with_large_row_groups_is_rewritten_with_small_ones(tmp_path, store):
     path = write_parquet(tmp_path / "a.parquet", 2500, 2500)
     manifest = build(store, [source(path, "parquet", sha256=True)])
@@ -252,7 +285,7 @@ def test_strict_looks_into_parquet_files_too(tmp_path, store):
 
 def test_progress_counts_bytes_of_the_sources_and_never_goes_back(tmp_path, store):
     big = tmp_path / "a.jsonl.gz"
-    big.write_bytes(gzip.compress(b"".join(b'{"text":"%d"}\n' % number for number in range(400_000))))
+    big.write_bytes(gzip.compress(b"".join(b'{"text":"%d"}\n' % number for number in range(150_000))))
     large = write_parquet(tmp_path / "b.parquet", 20_000, 20_000)
     seen = []
     build(store, [source(big), source(large, "parquet")], on_progress=seen.append)

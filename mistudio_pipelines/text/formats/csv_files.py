@@ -91,7 +91,6 @@ def unique_names(names: list[str]) -> list[str]:
 def _read_dialect(reading: Reading) -> _Dialect:
     reading.check_options(
         "encoding",
-        "encoding_errors",
         "sep",
         "delimiter",
         "quotechar",
@@ -124,9 +123,9 @@ def _one_character(value: Any, option: str, reading: Reading) -> str:
 def _iter_with_arrow(stream: BinaryIO, dialect: _Dialect, reading: Reading) -> Iterator[pa.Table]:
     blocks = iter_utf8_blocks(stream, reading)
     first = next(blocks, b"")
-    if not first.strip():
-        first += b"".join(blocks)  # nothing but blank lines so far: rare, and then small
-    if not first.strip():
+    while first and not first.strip():  # blank lines are no rows, and Arrow takes a block of them for an empty file
+        first = next(blocks, b"")
+    if not first:
         return
     content = pa.PythonFile(_BlockFile(chain([first], blocks)), mode="r")
     batches = pa_csv.open_csv(

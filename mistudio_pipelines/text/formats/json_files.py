@@ -17,7 +17,7 @@ import pyarrow.json as pa_json
 
 from mistudio_pipelines.text.formats.json_rows import RowTables, as_row
 from mistudio_pipelines.text.formats.json_stream import JsonStream
-from mistudio_pipelines.text.formats.lines import iter_line_blocks, iter_utf8_blocks
+from mistudio_pipelines.text.formats.lines import MOST_LINE_BYTES, iter_line_blocks, iter_utf8_blocks
 from mistudio_pipelines.text.formats.source import Reading
 
 _ROWS_PER_TABLE = 5000
@@ -30,9 +30,9 @@ def iter_json_tables(stream: BinaryIO, reading: Reading) -> Iterator[pa.Table]:
     Raises:
         MistudioError: `unreadable_file`, with line and column.
     """
-    reading.check_options("encoding", "encoding_errors", "field", "chunksize")
+    reading.check_options("encoding", "field")
     blocks = iter_utf8_blocks(stream, reading)
-    head, blocks = _first_content(blocks)
+    head, blocks = _first_content(blocks, reading)
     start = head.lstrip()
     if field := reading.options.get("field"):
         yield from _iter_stream_tables(JsonStream(blocks, reading).iter_field(str(field)), reading)
@@ -45,11 +45,13 @@ def iter_json_tables(stream: BinaryIO, reading: Reading) -> Iterator[pa.Table]:
         yield from _iter_stream_tables(_values_or_columns(JsonStream(blocks, reading)), reading)
 
 
-def _first_content(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+def _first_content(blocks: Iterator[bytes], reading: Reading) -> tuple[bytes, Iterator[bytes]]:
     """The first block that is more than whitespace, and all blocks including it."""
     seen: list[bytes] = []
     for block in blocks:
         seen.append(block)
+        if sum(map(len, seen)) > MOST_LINE_BYTES:
+            reading.fail(f"it begins with more than {MOST_LINE_BYTES >> 20} MB of whitespace")
         if not block.isspace():
             break
     return (seen[-1] if seen else b""), chain(seen, blocks)

@@ -7,13 +7,14 @@ by Python's own decoder, at several hundred MB/s.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from mistudio_pipelines.text.formats.lines import MOST_LINE_BYTES
 from mistudio_pipelines.text.formats.source import Reading
 
-_WHITESPACE = " \t\n\r"
+_WHITESPACE = re.compile(r"[ \t\n\r]*")
 # A value cut off by the end of what was read so far fails this close to the end: "-Infinity" and "\ud83d\ude0" are the
 # longest tokens that do so.
 _LONGEST_CUT_TOKEN = 16
@@ -88,11 +89,10 @@ class JsonStream:
     def peek(self) -> str:
         """The next character that is not whitespace, or nothing at the end."""
         while True:
-            while self._position < len(self._text):
-                character = self._text[self._position]
-                if character not in _WHITESPACE:
-                    return character
-                self._position += 1
+            match = _WHITESPACE.match(self._text, self._position)
+            self._position = match.end() if match else self._position
+            if self._position < len(self._text):
+                return self._text[self._position]
             if not self._read_more():
                 return ""
 

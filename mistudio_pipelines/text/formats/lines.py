@@ -15,7 +15,7 @@ from mistudio_pipelines.text.formats.source import Reading
 from mistudio_pipelines.text.utf8 import REPLACEMENT
 
 BLOCK_BYTES = 4 << 20
-MOST_LINE_BYTES = 512 << 20
+MOST_LINE_BYTES = 256 << 20
 _BOM = codecs.BOM_UTF8
 _REPLACEMENT_BYTES = REPLACEMENT.encode()
 
@@ -43,7 +43,7 @@ def iter_line_blocks(blocks: Iterator[bytes], reading: Reading) -> Iterator[tupl
     The last one may lack the final line end. Memory is that of a block or of the longest line.
 
     Raises:
-        MistudioError: `unreadable_file` for a line longer than 512 MB.
+        MistudioError: `unreadable_file` for a line longer than 256 MB.
     """
     line = 1
     unfinished: list[bytes] = []

@@ -14,6 +14,24 @@ from mistudio_pipelines.store.manifest import Origin
 Format = Literal["parquet", "arrow", "json", "csv", "text"]
 
 
+# Options that change how fast `datasets` reads and not what.
+_WITHOUT_EFFECT = frozenset(
+    {
+        "batch_size",
+        "block_size",
+        "chunksize",
+        "encoding_errors",
+        "engine",
+        "lineterminator",
+        "low_memory",
+        "memory_map",
+        "newlines_in_values",
+        "use_threads",
+        "verbose",
+    }
+)
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """A file that becomes part of a dataset.
@@ -101,9 +119,9 @@ class Reading:
     def check_options(self, *known: str) -> None:
         """Refuse reader options that would be ignored: samples must not silently differ from what was configured."""
         for option in self.options:
-            if option not in known:
+            if option not in known and option not in _WITHOUT_EFFECT:
                 raise MistudioError(
                     ErrorCode.UNSUPPORTED_FORMAT,
                     f"{self.name} is to be read with the option {option!r}, which is not supported.",
-                    f"Options of this format are {', '.join(known)}.",
+                    f"Options of this format are {', '.join(known)}." if known else "This format has no options.",
                 )

@@ -23,7 +23,7 @@ def iter_text_tables(stream: BinaryIO, reading: Reading) -> Iterator[pa.Table]:
     Raises:
         MistudioError: `unreadable_file`.
     """
-    reading.check_options("encoding", "encoding_errors", "sample_by")
+    reading.check_options("encoding", "sample_by")
     sample_by = reading.options.get("sample_by") or "line"
     blocks = _iter_with_line_feeds(iter_utf8_blocks(stream, reading))
     if sample_by == "line":

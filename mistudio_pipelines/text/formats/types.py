@@ -46,6 +46,15 @@ def plain_type(data_type: pa.DataType) -> pa.DataType:
     return data_type
 
 
+def is_plain(data_type: pa.DataType) -> bool:
+    """Whether a type is plain, with everything inside it; names and nullability of what is inside do not matter."""
+    if pa.types.is_struct(data_type):
+        return bool(data_type.num_fields) and all(is_plain(field.type) for field in data_type)
+    if pa.types.is_list(data_type) or pa.types.is_large_list(data_type) or pa.types.is_fixed_size_list(data_type):
+        return is_plain(data_type.value_type)
+    return bool(plain_type(data_type) == data_type)
+
+
 def plain_schema(schema: pa.Schema) -> pa.Schema:
     """The schema with plain types, every column nullable, and its metadata."""
     fields = [pa.field(field.name, plain_type(field.type), metadata=field.metadata) for field in schema]

@@ -146,6 +146,11 @@ def test_files_without_rows_still_say_their_columns(tmp_path):
     assert read_rows(write(tmp_path / "c.csv", "\n\n"), "csv") == []
 
 
+def test_blank_lines_longer_than_a_block_are_no_end(tmp_path):
+    path = write(tmp_path / "a.csv", "\n" * (5 << 20) + "text,n\na,1\n")
+    assert read_rows(path, "csv") == [{"text": "a", "n": 1}]
+
+
 def test_nul_and_invalid_utf8_are_kept_and_replaced(tmp_path):
     path = write(tmp_path / "a.csv", b'text,n\na\x00b,1\n"\xff\xfe",2\n')
     reading = Reading("a.csv", text_column="text")

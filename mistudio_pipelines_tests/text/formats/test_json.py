@@ -200,7 +200,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     rows=st.lists(
         st.dictionaries(st.sampled_from(["text", "a", "b"]), json_values, max_size=3), min_size=1, max_size=8

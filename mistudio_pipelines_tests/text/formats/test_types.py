@@ -46,7 +46,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(first=st.lists(values, max_size=5), second=st.lists(values, max_size=5), start=st.integers(0, 2))
 def test_an_array_conformed_later_is_the_same_as_one_built_at_once(first, second, start):
     narrow = infer_type(first)
