@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import resource
 import shutil
 import sqlite3
 import subprocess
@@ -202,7 +201,7 @@ def main() -> None:
                 continue
             print(way)
             ways[way](store, queries)
-        print(f"memory of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:.0f} MB")
+        print(f"memory of this process {ingestion.peak_memory():.0f} MB")
 
 
 if __name__ == "__main__":

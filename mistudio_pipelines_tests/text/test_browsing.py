@@ -125,23 +125,8 @@ def everything(browser: SampleBrowser, query: SampleQuery) -> list[int]:
 
 atoms = st.one_of(
     st.sampled_from(WORDS),
-    st.sampled_from(
-        [
-            "cat*",
-            "caf*",
-            "café*",
-            "na*",
-            "d*",
-            "東*",
-            "zebra",
-            "straße",
-            "strasse",
-            "naive",
-            "don't*",
-            "stras*",
-            "the-caf*",
-        ]
-    ),
+    st.sampled_from(["cat*", "caf*", "café*", "na*", "d*", "東*", "don't*", "stras*", "the-caf*"]),
+    st.sampled_from(["zebra", "straße", "strasse", "naive"]),
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(lambda words: f'"{" ".join(words)}"'),
 )
 queries = st.recursive(
@@ -324,9 +309,9 @@ def test_words_too_long_for_the_index_are_not_found_but_do_not_disturb_a_phrase(
 
 
 def test_a_phrase_that_stands_for_too_many_words_is_refused_and_the_index_not_blamed(tmp_path):
-    store = make_dataset(tmp_path, {"train": [f"the w{number}" for number in range(20_000)]})
+    store = make_dataset(tmp_path, {"train": [f"the w{number}" for number in range(40_000)]}, row_group_size=5000)
     ingest(store, DATASET_ID)
-    assert browse(store, DATASET_ID, SampleQuery(search="w*")).total == 20_000
+    assert browse(store, DATASET_ID, SampleQuery(search="w*")).total == 40_000
     with pytest.raises(MistudioError) as caught:
         browse(store, DATASET_ID, SampleQuery(search="the-w*"))
     assert caught.value.code == ErrorCode.INVALID_QUERY
