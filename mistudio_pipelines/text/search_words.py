@@ -49,9 +49,7 @@ _UNSPACED: Final = (
     (0x1AFF0, 0x1B2FF),  # kana supplement, Nushu
     (0x20000, 0x323AF),  # CJK extensions
 )
-# Assigned code points end here, but for tags and variation selectors of plane 14.
-_TABLE_SIZE: Final = 0x110000
-_ASSIGNED: Final = ((0x80, 0x32400), (0xE0000, 0xE0200))
+_CODE_POINTS: Final = 0x110000
 
 # Letters that decompose into nothing, with what people type for them.
 _SPECIAL_FOLDS: Final = {
@@ -129,33 +127,33 @@ def _is_accent(character: str) -> bool:
     return variation_selector or unicodedata.combining(character) not in _KEPT_COMBINING
 
 
-@dataclass(frozen=True)
 class _Tables:
-    """Per code point: its class, its lower case, whether folding changes it."""
+    """The same definition as `search_words`, as arrays by code point for whole batches.
 
-    classes: np.ndarray
-    lower: np.ndarray
-    folds: np.ndarray
+    Each code point is looked up when it is first met: few of 300,000 ever are.
+    """
+
+    def __init__(self) -> None:
+        self._known = np.zeros(_CODE_POINTS, np.bool_)
+        self.classes = np.zeros(_CODE_POINTS, np.uint8)
+        self.lower = np.zeros(_CODE_POINTS, np.uint32)
+        self.folds = np.zeros(_CODE_POINTS, np.bool_)
+
+    def learn(self, codes: np.ndarray) -> None:
+        """Look up the code points that were not met before, and what they are in lower case."""
+        new = np.unique(codes[~self._known[codes]]).tolist()
+        for code in {*new, *(ord(lower(chr(code))) for code in new)}:
+            character = chr(code)
+            small = lower(character)
+            self.classes[code] = classify(character)
+            self.lower[code] = ord(small)
+            self.folds[code] = self.classes[code] != SEPARATOR and _fold_character(small) != small
+            self._known[code] = True
 
 
 @lru_cache(maxsize=1)
 def _tables() -> _Tables:
-    """The same definition as `search_words`, as arrays for whole batches (0.2 s to make, 7 MB)."""
-    classes = np.zeros(_TABLE_SIZE, np.uint8)
-    lowered = np.arange(_TABLE_SIZE, dtype=np.uint32)
-    folds = np.zeros(_TABLE_SIZE, np.bool_)
-    for first, last in ((0, 0x80), *_ASSIGNED):
-        for code in range(first, last):
-            if 0xD800 <= code < 0xE000:
-                continue
-            character = chr(code)
-            kind = classify(character)
-            if kind != SEPARATOR:
-                classes[code] = kind
-                small = lower(character)
-                lowered[code] = ord(small)
-                folds[code] = _fold_character(small) != small
-    return _Tables(classes, lowered, folds)
+    return _Tables()
 
 
 _ASCII_TABLE: Final = bytes(
@@ -229,6 +227,7 @@ def _prepare_unicode(texts: list[str]) -> tuple[list[str], set[str]]:
     tables = _tables()
     texts = [unicodedata.normalize("NFC", text) for text in texts]
     codes = np.frombuffer("\n".join(texts).encode("utf-32-le"), np.uint32)
+    tables.learn(codes)
     classes = tables.classes[codes]
     # A mark counts as what it stands on.
     base = classes

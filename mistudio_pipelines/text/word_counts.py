@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # 16 bytes each: 64 MB, and about three times that while pairs are added up.
 DEFAULT_KEYS_IN_MEMORY: Final = 4 << 20
-_KEYS_COUNTED_AT_ONCE: Final = 1 << 21
+_KEYS_COUNTED_AT_ONCE: Final = 1 << 19
 _LEAST_COMPACTION: Final = 1 << 18
 
 
