@@ -90,9 +90,10 @@ def ours(files: list[Path], folder: Path, *, fast: bool) -> dict:
     from mistudio_pipelines.progress import ignore_progress, never_stop
     from mistudio_pipelines.store.manifest import read_manifest
     from mistudio_pipelines.tokenization import engine_choice
+    from mistudio_pipelines.tokenization.engine_choice import plan_engine
     from mistudio_pipelines.tokenization.engine_proof import withdraw_proof
     from mistudio_pipelines.tokenization.engines import _fastokens_tokenizer, _tokenizers_tokenizer
-    from mistudio_pipelines.tokenization.planning import make_plan, plan_engine
+    from mistudio_pipelines.tokenization.planning import make_plan
     from mistudio_pipelines.tokenization.presets import load_preset
     from mistudio_pipelines.tokenization.tokenize import tokenize_dataset
 

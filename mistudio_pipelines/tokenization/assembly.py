@@ -6,7 +6,6 @@ and end (`laying_out.py`).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,20 +13,20 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mistudio_pipelines.errors import Stopped
 from mistudio_pipelines.store.atomic import fsync_file, write_bytes
-from mistudio_pipelines.tokenization.gathering import GatheredRows, RowFrame, SourcePieces, gather_rows, source_pieces
-from mistudio_pipelines.tokenization.pieces import PieceSpan, Stream, read_tables
-from mistudio_pipelines.tokenization.rows import NO_HEAD, ROW
+from mistudio_pipelines.tokenization.gathering import GatheredRows, RowFrame, gather_rows
+from mistudio_pipelines.tokenization.row_files import ATTENTION_MASK, file_schema, hash_file, list_array, open_writer
+from mistudio_pipelines.tokenization.rows import ROW
 from mistudio_pipelines.tokenization.shuffling import shuffled
+from mistudio_pipelines.tokenization.source_maps import write_sources
 from mistudio_pipelines.tokenization.statistics import count_ids
+from mistudio_pipelines.tokenization.streams import PieceSpan, Stream
 
 # Tokens in a row group: a reader of one row decodes so many, a writer holds so many.
 _ROW_GROUP_TOKENS = 1 << 20
-ATTENTION_MASK = "attention_mask"
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ def assemble_file(task: AssembleTask) -> FileReport:
     finally:
         temporary.unlink(missing_ok=True)
     fsync_file(task.path)
-    sources_sha256 = _write_sources(task, rows, order) if task.keep_sources else None
+    sources_sha256 = write_sources(task, rows, order) if task.keep_sources else None
     np.save(task.counts_path, counts)
     report = FileReport(
         fingerprint=task.fingerprint,
@@ -198,35 +197,9 @@ def finished_file(task: AssembleTask) -> FileReport | None:
     return report
 
 
-def hash_file(path: Path) -> str:
-    """Sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def task_width(rows: np.ndarray) -> int:
     """Tokens of the longest of some rows, at least 1."""
     return max(1, int(rows["length"].max(initial=1)))
-
-
-def file_schema(column: str, dtype: str, width: int | None, with_mask: bool) -> pa.Schema:
-    """The schema of a file of rows: fixed-size lists where all rows are alike.
-
-    Args:
-        column: Name of the column of tokens.
-        dtype: Type of a token.
-        width: Tokens in a row, or None for rows of different length.
-        with_mask: True for a column of attention masks.
-    """
-
-    def list_of(item: pa.DataType) -> pa.DataType:
-        field = pa.field("element", item, nullable=False)
-        return pa.list_(field) if width is None else pa.list_(field, width)
-
-    fields = [pa.field(column, list_of(pa.type_for_alias(dtype)), nullable=False)]
-    if with_mask:
-        fields.append(pa.field(ATTENTION_MASK, list_of(pa.int8()), nullable=False))
-    return pa.schema(fields)
 
 
 def _rows_of(task: AssembleTask) -> tuple[np.ndarray, np.ndarray]:
@@ -280,96 +253,9 @@ def _row_groups(order: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
         yield order[begin : begin + size]
 
 
-def open_writer(path: Path | pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer of rows with the encoding and compression that all files of rows have.
-
-    Args:
-        path: Where to; may be a stream.
-        schema: See `file_schema`.
-    """
-    # Splitting ids into their bytes puts the zeros of small ids beside each other: smaller and faster than plain.
-    columns = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in schema.names if name != ATTENTION_MASK}
-    masks = {f"{name}.list.element": "PLAIN" for name in schema.names if name == ATTENTION_MASK}
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=False,
-        write_statistics=False,
-        column_encoding={**columns, **masks},
-    )
-
-
 def _table(gathered: GatheredRows, schema: pa.Schema, task: AssembleTask) -> pa.Table:
-    arrays = [_list_array(gathered.tokens, gathered.bounds, schema.field(task.column).type)]
+    arrays = [list_array(gathered.tokens, gathered.bounds, schema.field(task.column).type)]
     if task.with_mask:
         mask = np.ones(len(gathered.tokens), np.int8) if gathered.mask is None else gathered.mask.astype(np.int8)
-        arrays.append(_list_array(mask, gathered.bounds, schema.field(ATTENTION_MASK).type))
+        arrays.append(list_array(mask, gathered.bounds, schema.field(ATTENTION_MASK).type))
     return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _list_array(values: np.ndarray, bounds: np.ndarray, kind: pa.DataType) -> pa.Array:
-    flat = pa.array(values.astype(str(kind.value_type), copy=False))
-    if pa.types.is_fixed_size_list(kind):
-        return pa.FixedSizeListArray.from_arrays(flat, type=kind)
-    return pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), flat, type=kind)
-
-
-def _write_sources(task: AssembleTask, rows: np.ndarray, order: np.ndarray) -> str:
-    """Write which document each stretch of each row came from, sorted by row; returns the file's sha256."""
-    written_at = np.empty(len(order), np.int64)
-    written_at[order] = np.arange(len(order))
-    traced = [_trace(task, rows, number) for number in range(len(task.spans))]
-    found = [part for part in traced if part is not None]
-
-    def column(name: str) -> np.ndarray:
-        return np.concatenate([np.zeros(0, np.int64), *(getattr(part, name) for part in found)])
-
-    row = written_at[column("row")] if found else np.zeros(0, np.int64)
-    by_row = np.lexsort((column("position"), row))
-    names = ("position", "length", "sample", "offset")
-    types = (pa.int32(), pa.int32(), pa.int64(), pa.int64())
-    table = pa.table(
-        {
-            "row": pa.array(row[by_row].astype(np.int32)),
-            **{name: pa.array(column(name)[by_row]).cast(kind) for name, kind in zip(names, types, strict=True)},
-        }
-    )
-    temporary = task.sources_path.with_name(f".{task.name}.tmp")
-    try:
-        pq.write_table(
-            table,
-            temporary,
-            compression="zstd",
-            use_dictionary=False,
-            column_encoding=dict.fromkeys(table.column_names, "DELTA_BINARY_PACKED"),
-            row_group_size=1 << 16,
-            write_statistics=["row"],
-        )
-        temporary.replace(task.sources_path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    fsync_file(task.sources_path)
-    return hash_file(task.sources_path)
-
-
-def _trace(task: AssembleTask, rows: np.ndarray, number: int) -> SourcePieces | None:
-    """Sources of all rows in one piece of the split."""
-    span = task.spans[number]
-    if not span.length:
-        return None
-    starts, ends = rows["start"], rows["start"] + rows["length"]
-    touching = np.flatnonzero((starts < span.base + span.length) & (ends > span.base))
-    if not len(touching):
-        return None
-    tables = read_tables(task.pieces_folder, span.shard)
-    document_ends = np.append(tables.starts[1:], span.length) + span.base
-    chosen = rows[touching]
-    lead = len(task.frame.prefix) + (chosen["head"] != NO_HEAD)
-    if task.frame.pad_side == "left" and task.frame.width is not None:
-        lead = task.frame.width - len(task.frame.suffix) - chosen["length"]
-    traced = source_pieces(
-        chosen, tables.samples, tables.token_starts + span.base, document_ends, lead.astype(np.int64)
-    )
-    return SourcePieces(touching[traced.row], traced.position, traced.length, traced.sample, traced.offset)

@@ -32,8 +32,12 @@ from mistudio_pipelines.tokenization.hard_sample import hard_texts
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from mistudio_pipelines.tokenization.planning import Plan
+
 # Proving costs about ten seconds of one core; Hugging Face's engine encodes this much text meanwhile.
 WORTH_PROVING_BYTES = 24_000_000
+_FIRST_TEXTS = 200
+_FIRST_TEXTS_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -170,3 +174,41 @@ def compare_fastokens(
     if points:
         reason = f"proved equal on all but {len(points)} code points of Unicode, the hard sample"
     return True, reason, characters
+
+
+def plan_engine(store: DataStore, plan: Plan, on_progress: ProgressCallback, should_stop: ShouldStop) -> EngineChoice:
+    """Choose the engine for a plan (see `choose_engine`)."""
+    from mistudio_pipelines.text.reading import iter_text_batches, list_row_groups
+
+    folder = store.raw(plan.manifest.dataset_id)
+    pairs = {pair for shard in plan.shards for pair in shard.row_groups}
+    groups = [group for group in list_row_groups(folder, plan.manifest) if (group.file_index, group.row_group) in pairs]
+    first_texts: list[str] = []
+    if groups:
+        first = (groups[0].file_index, groups[0].row_group)
+        batch = next(iter_text_batches(folder, plan.manifest, row_groups=[first], batch_rows=_FIRST_TEXTS), None)
+        if batch is not None:
+            first_texts = shorten([text for text in batch.texts.to_pylist() if text])
+    return choose_engine(
+        store,
+        plan.tokenizer,
+        plan.backend_file,
+        plan.identity.sha256,
+        add_special_tokens=plan.encode_specials,
+        text_bytes=sum(group.bytes for group in groups),
+        first_texts=first_texts,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+
+
+def shorten(texts: Sequence[str]) -> list[str]:
+    """The first texts, about `_FIRST_TEXTS_CHARACTERS` characters of them in all."""
+    kept: list[str] = []
+    left = _FIRST_TEXTS_CHARACTERS
+    for text in texts:
+        if left <= 0:
+            break
+        kept.append(text[:left])
+        left -= len(text)
+    return kept

@@ -17,12 +17,12 @@ import pyarrow as pa
 from mistudio_pipelines.progress import ShouldStop, never_stop
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import Manifest, read_manifest
-from mistudio_pipelines.tokenization.assembly import file_schema, open_writer
 from mistudio_pipelines.tokenization.engine_choice import WORTH_PROVING_BYTES
 from mistudio_pipelines.tokenization.engine_proof import read_proof
 from mistudio_pipelines.tokenization.engines import Encoded, Engine, TransformersEngine, open_engine
 from mistudio_pipelines.tokenization.loading import load_tokenizer, sane_context, tokenizer_identity
 from mistudio_pipelines.tokenization.planning import keep_backend
+from mistudio_pipelines.tokenization.row_files import file_schema, open_writer
 
 _SAMPLED_ROW_GROUPS = 16
 _SAMPLED_BYTES = 2_000_000

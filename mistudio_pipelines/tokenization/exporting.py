@@ -23,10 +23,10 @@ from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
 from mistudio_pipelines.progress import Progress, ProgressCallback, ShouldStop, ignore_progress, never_stop
 from mistudio_pipelines.store.atomic import fsync_file, publish_folder, write_json
 from mistudio_pipelines.store.layout import DataStore
-from mistudio_pipelines.tokenization.assembly import ATTENTION_MASK
 from mistudio_pipelines.tokenization.output import DATASET_INFO_NAME
 from mistudio_pipelines.tokenization.proof import read_tokenization
 from mistudio_pipelines.tokenization.results import TokenFile, Tokenization
+from mistudio_pipelines.tokenization.row_files import ATTENTION_MASK
 
 
 def export_flat(

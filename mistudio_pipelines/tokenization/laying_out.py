@@ -14,7 +14,7 @@ import numpy as np
 
 from mistudio_pipelines.errors import Stopped
 from mistudio_pipelines.progress import ShouldStop
-from mistudio_pipelines.tokenization.pieces import PieceReport, PieceSpan, PieceTables, Stream, read_tables
+from mistudio_pipelines.tokenization.pieces import PieceReport, PieceTables, read_tables
 from mistudio_pipelines.tokenization.presets import TokenizationPreset
 from mistudio_pipelines.tokenization.rows import (
     NO_HEAD,
@@ -25,6 +25,7 @@ from mistudio_pipelines.tokenization.rows import (
     window_documents,
 )
 from mistudio_pipelines.tokenization.statistics import LengthCounts
+from mistudio_pipelines.tokenization.streams import PieceSpan, Stream
 
 
 @dataclass(frozen=True)

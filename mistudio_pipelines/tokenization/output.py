@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,13 +17,13 @@ from mistudio_pipelines.store.atomic import fsync_file, fsync_folder, write_json
 from mistudio_pipelines.store.manifest import Manifest
 from mistudio_pipelines.store.records import now
 from mistudio_pipelines.store.space import folder_bytes
-from mistudio_pipelines.tokenization.assembly import ATTENTION_MASK, AssembleTask, FileReport
+from mistudio_pipelines.tokenization.assembly import AssembleTask, FileReport
+from mistudio_pipelines.tokenization.companions import dataset_info, sae_lens_metadata
 from mistudio_pipelines.tokenization.engine_choice import EngineChoice
 from mistudio_pipelines.tokenization.gathering import RowFrame
 from mistudio_pipelines.tokenization.laying_out import PieceRows, SplitLayout
 from mistudio_pipelines.tokenization.pieces import PieceReport
 from mistudio_pipelines.tokenization.planning import Plan
-from mistudio_pipelines.tokenization.presets import TokenizationPreset
 from mistudio_pipelines.tokenization.results import (
     TOKENIZATION_CODE_VERSION,
     TOKENIZATION_NAME,
@@ -264,51 +263,3 @@ def _source(manifest: Manifest) -> Source:
         text_column=manifest.text_column,
         files={file.path: file.sha256 for file in manifest.files},
     )
-
-
-def dataset_info(
-    plan: Plan, width: int | None, counts: dict[str, Counts], files: Sequence[TokenFile]
-) -> dict[str, Any]:
-    """The content of `dataset_info.json`, as the `datasets` library writes it."""
-
-    def list_of(dtype: str) -> dict[str, Any]:
-        return {"feature": {"dtype": dtype, "_type": "Value"}, "length": width or -1, "_type": "List"}
-
-    features = {plan.preset.column_name: list_of(plan.preset.dtype)}
-    if plan.preset.mode == "padded":
-        features[ATTENTION_MASK] = list_of("int8")
-    splits = {
-        split: {
-            "name": split,
-            "num_examples": of_split.rows,
-            "num_bytes": sum(file.size for file in files if file.split == split),
-        }
-        for split, of_split in counts.items()
-    }
-    return {
-        "description": f"{plan.manifest.repository or plan.manifest.dataset_id} tokenized with {plan.identity.name}.",
-        "features": features,
-        "splits": splits,
-        "dataset_size": sum(file.size for file in files),
-    }
-
-
-def sae_lens_metadata(manifest: Manifest, preset: TokenizationPreset) -> dict[str, Any]:
-    """The content of `sae_lens.json`: the fields of SAELens' `PretokenizedDatasetMetadata`."""
-    return {
-        "sae_lens_version": f"mistudio-pipelines {__version__}",
-        "tokenizer_name": preset.tokenizer,
-        "original_dataset": manifest.repository or manifest.dataset_id,
-        "original_dataset_name": manifest.config,
-        "original_split": None if preset.splits is None or len(preset.splits) > 1 else preset.splits[0],
-        "original_data_files": None,
-        "original_column_name": manifest.text_column,
-        "context_size": preset.row_size,
-        "shuffled": preset.shuffle_seed is not None,
-        "seed": preset.shuffle_seed,
-        "begin_batch_token": preset.begin_of_batch,
-        "begin_sequence_token": preset.begin_of_sequence,
-        "sequence_separator_token": preset.separator,
-        "disable_concat_sequences": preset.mode != "packed",
-        "use_chat_formatting": False,
-    }

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
-from mistudio_pipelines.progress import ProgressCallback, ShouldStop
 from mistudio_pipelines.store.atomic import write_bytes
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import Manifest
-from mistudio_pipelines.tokenization.engine_choice import EngineChoice, choose_engine
 from mistudio_pipelines.tokenization.engines import ENGINE_NAMES, engine_version
 from mistudio_pipelines.tokenization.laying_out import RowPolicy
 from mistudio_pipelines.tokenization.loading import (
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
 
 # A crash costs at most one shard per worker; a shard is some tens of megabytes of text.
 SHARD_BYTES = 32_000_000
-_FIRST_TEXTS = 200
-_FIRST_TEXTS_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -262,41 +258,3 @@ def keep_backend(store: DataStore, tokenizer: PreTrainedTokenizerBase) -> Path |
     if not path.exists() or path.stat().st_size != len(content):
         write_bytes(path, content)
     return path
-
-
-def plan_engine(store: DataStore, plan: Plan, on_progress: ProgressCallback, should_stop: ShouldStop) -> EngineChoice:
-    """Choose the engine for a plan (see `choose_engine`)."""
-    from mistudio_pipelines.text.reading import iter_text_batches, list_row_groups
-
-    folder = store.raw(plan.manifest.dataset_id)
-    pairs = {pair for shard in plan.shards for pair in shard.row_groups}
-    groups = [group for group in list_row_groups(folder, plan.manifest) if (group.file_index, group.row_group) in pairs]
-    first_texts: list[str] = []
-    if groups:
-        first = (groups[0].file_index, groups[0].row_group)
-        batch = next(iter_text_batches(folder, plan.manifest, row_groups=[first], batch_rows=_FIRST_TEXTS), None)
-        if batch is not None:
-            first_texts = shorten([text for text in batch.texts.to_pylist() if text])
-    return choose_engine(
-        store,
-        plan.tokenizer,
-        plan.backend_file,
-        plan.identity.sha256,
-        add_special_tokens=plan.encode_specials,
-        text_bytes=sum(group.bytes for group in groups),
-        first_texts=first_texts,
-        on_progress=on_progress,
-        should_stop=should_stop,
-    )
-
-
-def shorten(texts: Sequence[str]) -> list[str]:
-    """The first texts, about `_FIRST_TEXTS_CHARACTERS` characters of them in all."""
-    kept: list[str] = []
-    left = _FIRST_TEXTS_CHARACTERS
-    for text in texts:
-        if left <= 0:
-            break
-        kept.append(text[:left])
-        left -= len(text)
-    return kept

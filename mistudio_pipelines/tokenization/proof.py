@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.layout import DataStore
-from mistudio_pipelines.tokenization.assembly import hash_file
 from mistudio_pipelines.tokenization.results import TOKENIZATION_NAME, Counts, Tokenization
+from mistudio_pipelines.tokenization.row_files import hash_file
 
 
 def list_tokenizations(store: DataStore, dataset_id: str) -> list[str]:

@@ -22,17 +22,19 @@ from mistudio_pipelines.store.atomic import publish_folder, recover_folder
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import Manifest, read_manifest
 from mistudio_pipelines.tokenization.assembly import AssembleTask, FileReport, assemble_file, finished_file
-from mistudio_pipelines.tokenization.encoding import EncodeTask, EngineSetup, encode_shard
-from mistudio_pipelines.tokenization.engine_choice import EngineChoice
+from mistudio_pipelines.tokenization.document_encoder import EngineSetup
+from mistudio_pipelines.tokenization.encoding import EncodeTask, encode_shard
+from mistudio_pipelines.tokenization.engine_choice import EngineChoice, plan_engine
 from mistudio_pipelines.tokenization.engine_proof import withdraw_proof
 from mistudio_pipelines.tokenization.laying_out import SplitLayout, lay_out_split
 from mistudio_pipelines.tokenization.output import file_tasks, width_of, write_descriptions
-from mistudio_pipelines.tokenization.pieces import PieceNeeds, PieceReport, piece_is_intact, read_progress, read_report
-from mistudio_pipelines.tokenization.planning import InputShard, Plan, fingerprint_of, make_plan, plan_engine
+from mistudio_pipelines.tokenization.pieces import PieceReport, piece_is_intact, read_progress, read_report
+from mistudio_pipelines.tokenization.planning import InputShard, Plan, fingerprint_of, make_plan
 from mistudio_pipelines.tokenization.presets import TokenizationPreset, load_preset
 from mistudio_pipelines.tokenization.proof import missing_files, read_tokenization
 from mistudio_pipelines.tokenization.results import TOKENIZATION_NAME, Tokenization, TokenizationResult
 from mistudio_pipelines.tokenization.statistics import LengthCounts
+from mistudio_pipelines.tokenization.streams import PieceNeeds
 from mistudio_pipelines.tokenization.workers import Report, Task, executor_or_threads, run_tasks
 
 _STOP_NAME = "stop"

@@ -8,8 +8,8 @@ from transformers import AutoTokenizer
 
 from mistudio_pipelines.progress import ignore_progress, never_stop
 from mistudio_pipelines.store.atomic import write_bytes
-from mistudio_pipelines.tokenization import encoding, engine_choice, engines, planning
-from mistudio_pipelines.tokenization.encoding import merge_encoded
+from mistudio_pipelines.tokenization import document_encoder, engine_choice, engines, planning
+from mistudio_pipelines.tokenization.document_encoder import merge_encoded
 from mistudio_pipelines.tokenization.engine_choice import choose_engine
 from mistudio_pipelines.tokenization.engine_proof import EngineProof, read_proof, write_proof
 from mistudio_pipelines.tokenization.engines import Encoded, FastokensEngine, TransformersEngine, engine_version
@@ -232,8 +232,8 @@ def test_a_text_that_breaks_the_fast_engine_is_encoded_by_hugging_faces(
     original = FastokensEngine.encode
     choose(store, tokenizer_folder("sample"))
     monkeypatch.setattr(FastokensEngine, "encode", encode)
-    monkeypatch.setattr(encoding._DocumentEncoder, "_check", lambda *_: None)
-    monkeypatch.setattr(planning, "_FIRST_TEXTS", 1)
+    monkeypatch.setattr(document_encoder.DocumentEncoder, "_check", lambda *_: None)
+    monkeypatch.setattr(engine_choice, "_FIRST_TEXTS", 1)
 
     result = tokenize(store, tokenizer_folder("sample"), context_size=4)
 

@@ -1,0 +1,80 @@
+"""Writing where the tokens of a file of rows came from: one line for each stretch of a row from one document.
+
+What belongs here: making the map while rows are written. What does not: reading it (`sources.py`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mistudio_pipelines.store.atomic import fsync_file
+from mistudio_pipelines.tokenization.gathering import SourcePieces, source_pieces
+from mistudio_pipelines.tokenization.pieces import read_tables
+from mistudio_pipelines.tokenization.row_files import hash_file
+from mistudio_pipelines.tokenization.rows import NO_HEAD
+
+if TYPE_CHECKING:
+    from mistudio_pipelines.tokenization.assembly import AssembleTask
+
+
+def write_sources(task: AssembleTask, rows: np.ndarray, order: np.ndarray) -> str:
+    """Write which document each stretch of each row came from, sorted by row; returns the file's sha256."""
+    written_at = np.empty(len(order), np.int64)
+    written_at[order] = np.arange(len(order))
+    traced = [_trace(task, rows, number) for number in range(len(task.spans))]
+    found = [part for part in traced if part is not None]
+
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([np.zeros(0, np.int64), *(getattr(part, name) for part in found)])
+
+    row = written_at[column("row")] if found else np.zeros(0, np.int64)
+    by_row = np.lexsort((column("position"), row))
+    names = ("position", "length", "sample", "offset")
+    types = (pa.int32(), pa.int32(), pa.int64(), pa.int64())
+    table = pa.table(
+        {
+            "row": pa.array(row[by_row].astype(np.int32)),
+            **{name: pa.array(column(name)[by_row]).cast(kind) for name, kind in zip(names, types, strict=True)},
+        }
+    )
+    temporary = task.sources_path.with_name(f".{task.name}.tmp")
+    try:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            use_dictionary=False,
+            column_encoding=dict.fromkeys(table.column_names, "DELTA_BINARY_PACKED"),
+            row_group_size=1 << 16,
+            write_statistics=["row"],
+        )
+        temporary.replace(task.sources_path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_file(task.sources_path)
+    return hash_file(task.sources_path)
+
+
+def _trace(task: AssembleTask, rows: np.ndarray, number: int) -> SourcePieces | None:
+    """Sources of all rows in one piece of the split."""
+    span = task.spans[number]
+    if not span.length:
+        return None
+    starts, ends = rows["start"], rows["start"] + rows["length"]
+    touching = np.flatnonzero((starts < span.base + span.length) & (ends > span.base))
+    if not len(touching):
+        return None
+    tables = read_tables(task.pieces_folder, span.shard)
+    document_ends = np.append(tables.starts[1:], span.length) + span.base
+    chosen = rows[touching]
+    lead = len(task.frame.prefix) + (chosen["head"] != NO_HEAD)
+    if task.frame.pad_side == "left" and task.frame.width is not None:
+        lead = task.frame.width - len(task.frame.suffix) - chosen["length"]
+    traced = source_pieces(
+        chosen, tables.samples, tables.token_starts + span.base, document_ends, lead.astype(np.int64)
+    )
+    return SourcePieces(touching[traced.row], traced.position, traced.length, traced.sample, traced.offset)
