@@ -6,6 +6,8 @@ any format's own syntax (`formats/`).
 
 from __future__ import annotations
 
+import struct
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,6 +22,16 @@ def is_string_type(data_type: pa.DataType) -> bool:
     return bool(
         pa.types.is_string(data_type) or pa.types.is_large_string(data_type) or pa.types.is_string_view(data_type)
     )
+
+
+def is_valid_utf8(content: bytes) -> bool:
+    """Whether bytes are valid UTF-8; Arrow's check takes a tenth of the time of decoding them."""
+    offsets = pa.py_buffer(struct.pack("=qq", 0, len(content)))
+    try:
+        pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, pa.py_buffer(content)]).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def decode_counting(content: bytes) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from mistudio_pipelines.text.formats.source import Reading
-from mistudio_pipelines.text.utf8 import REPLACEMENT
+from mistudio_pipelines.text.utf8 import REPLACEMENT, is_valid_utf8
 
 BLOCK_BYTES = 4 << 20
 MOST_LINE_BYTES = 256 << 20
@@ -113,6 +113,9 @@ def _iter_checked(blocks: Iterator[bytes], reading: Reading) -> Iterator[bytes]:
 
 def _check(content: bytes, line: int, reading: Reading, *, final: bool) -> tuple[bytes, bytes]:
     """Valid UTF-8 for the content, and the bytes at its end that may be the beginning of a character."""
+    end = len(content) if final else _end_of_whole_characters(content)
+    if is_valid_utf8(content[:end]):
+        return content[:end], content[end:]
     try:
         _, consumed = codecs.utf_8_decode(content, "strict", final)
         return content[:consumed], content[consumed:]
@@ -125,6 +128,18 @@ def _check(content: bytes, line: int, reading: Reading, *, final: bool) -> tuple
         replaced = text.count(REPLACEMENT) - used.count(_REPLACEMENT_BYTES)
         reading.count_replaced(replaced, f"line {line}, byte {column} of it")
         return text.encode(), content[consumed:]
+
+
+def _end_of_whole_characters(content: bytes) -> int:
+    """Where a character begins that is cut off by the end of the bytes; the end itself where none is."""
+    for back in range(1, min(4, len(content)) + 1):
+        byte = content[-back]
+        if byte >= 0xC0:  # the first byte of a character says how long it is
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return len(content) - back if back < length else len(content)
+        if byte < 0x80:
+            break
+    return len(content)
 
 
 def _iter_transcoded(blocks: Iterator[bytes], encoding: str, reading: Reading) -> Iterator[bytes]:
