@@ -6,12 +6,15 @@ Dagster.
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.progress import ProgressCallback, ShouldStop, ignore_progress, never_stop
-from mistudio_pipelines.store.atomic import recover_folder
+from mistudio_pipelines.store.atomic import recover_folder, write_bytes
+from mistudio_pipelines.store.damage import is_damaged
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.locks import RAW_PART, dataset_lock
 from mistudio_pipelines.store.manifest import MANIFEST_NAME, Manifest, Origin, read_manifest
@@ -54,6 +57,7 @@ def acquire(
         finished = _finished_manifest(folder)
         if finished is not None and finished.revision == record.revision:
             return finished
+        store.raw_partial(record.id).mkdir(parents=True, exist_ok=True)
         if record.source == "local":
             return _acquire_local(store, record, on_progress, should_stop)
         return _acquire_repository(
@@ -63,7 +67,7 @@ def acquire(
 
 def _finished_manifest(folder: Path) -> Manifest | None:
     """The manifest of a complete raw folder, or None where it has to be made (again)."""
-    if not (folder / MANIFEST_NAME).exists():
+    if not (folder / MANIFEST_NAME).exists() or is_damaged(folder):
         return None
     try:
         manifest = read_manifest(folder)
@@ -99,17 +103,22 @@ def _acquire_repository(
         revision=record.revision,
         text_column=record.text_column,
     )
-    folder = store.raw_partial(record.id) / "download"
+    partial = store.raw_partial(record.id)
+    _keep_only_revision(partial, plan.revision)
+    folder = partial / "download"
     # What an interrupted conversion has taken in is gone from the download folder; fetching it again would be waste.
+    # A file that serves two splits is needed until both have it.
+    uses = Counter(remote.path for remote in plan.files)
     converted = finished_origins(store, record.id)
     download_files(
         client,
-        [remote for remote in plan.files if remote.path not in converted],
+        [remote for remote in plan.files if remote.path not in converted or uses[remote.path] > 1],
         revision=plan.revision,
         repository=plan.repository,
         folder=folder,
         connections=connections,
         bytes_per_second=bytes_per_second,
+        reuse=_reusable_files(store.raw(record.id)),
         on_progress=on_progress,
         should_stop=should_stop,
     )
@@ -138,6 +147,27 @@ def _acquire_repository(
         on_progress=on_progress,
         should_stop=should_stop,
     )
+
+
+def _keep_only_revision(partial: Path, revision: str) -> None:
+    """Forget conversions of another revision: their files have the same names and other bytes.
+
+    Downloaded files may stay: their names say which content they are.
+    """
+    stamp = partial / "revision"
+    if not stamp.exists() or stamp.read_text() != revision:
+        shutil.rmtree(partial / "converted", ignore_errors=True)
+        write_bytes(stamp, revision.encode())
+
+
+def _reusable_files(folder: Path) -> dict[str, Path]:
+    """Files of the finished dataset (an older revision, or a damaged one) that need not be fetched if they verify."""
+    from mistudio_pipelines.hub.reuse import unchanged_originals
+
+    try:
+        return unchanged_originals(folder, read_manifest(folder))
+    except MistudioError:
+        return {}
 
 
 def _acquire_local(

@@ -300,6 +300,38 @@ def retry(dataset_id: str, *, watch_it: bool) -> None:
 
 @click.command()
 @click.argument("dataset_id")
+@click.option("--dry-run", is_flag=True, help="Only show what would be fetched.")
+@click.option("--watch", "watch_it", is_flag=True, help="Follow it until it is ready.")
+def update(dataset_id: str, *, dry_run: bool, watch_it: bool) -> None:
+    """Fetch the newest revision of a Hub dataset; files that did not change are not fetched again."""
+    from mistudio_pipelines.defs import names
+    from mistudio_pipelines.defs.operation import require_dataset
+    from mistudio_pipelines.defs.registration import register_update
+    from mistudio_pipelines.defs.resources import HuggingFaceHub
+    from mistudio_pipelines.defs.retrying import dataset_run
+    from mistudio_pipelines.updating import plan_update
+
+    store = open_store()
+    with open_instance(store) as instance:
+        record = require_dataset(instance, store, dataset_id)
+    plan = plan_update(store, record, lambda token_name: HuggingFaceHub().client(store, token_name))
+    if plan is None:
+        click.echo(f"Dataset {dataset_id} has the newest revision ({record.revision[:12]}).")
+        return
+    _print_plan(plan, as_json=False)
+    if dry_run:
+        return
+    client = open_client(store)
+    register_update(store, plan, record.revision)
+    request = dataset_run(names.DOWNLOAD_JOB, dataset_id)
+    run_id = client.launch(request.job, tags=request.tags)
+    click.echo(f"Started run {run_id[:8]}: {record.revision[:12]} → {plan.record.revision[:12]}.")
+    if watch_it:
+        _follow(store, [dataset_id])
+
+
+@click.command()
+@click.argument("dataset_id")
 def cancel(dataset_id: str) -> None:
     """Stop what is being done to a dataset; what is there is kept and `mistudio retry` continues it."""
     from mistudio_pipelines.defs.deletion import runs_of_dataset
@@ -316,4 +348,4 @@ def cancel(dataset_id: str) -> None:
         click.echo(f"Stopped run {run_id[:8]}.")
 
 
-COMMANDS = [add, list_command, show, watch, retry, cancel]
+COMMANDS = [add, list_command, show, watch, retry, update, cancel]

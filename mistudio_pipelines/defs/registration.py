@@ -33,6 +33,13 @@ def register_dataset(instance: dg.DagsterInstance, store: DataStore, plan: AddPl
     return record
 
 
+def register_update(store: DataStore, plan: AddPlan, previous_revision: str) -> DatasetRecord:
+    """Write the record of a planned update; the caller then launches the download."""
+    record = accept_plan(store, plan)
+    write_audit(store, "dataset_updated", record.id, revision=record.revision, previous_revision=previous_revision)
+    return record
+
+
 def register_preset(instance: dg.DagsterInstance, store: DataStore, preset: TokenizationPreset) -> TokenizationPreset:
     """Validate, store and register a tokenization preset."""
     from mistudio_pipelines.tokenization.presets import save_preset

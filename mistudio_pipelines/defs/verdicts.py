@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mistudio_pipelines.progress import ProgressCallback
+from mistudio_pipelines.store.damage import mark_damaged
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import read_manifest
 
@@ -28,12 +29,13 @@ def _verdict(asset: str, check: str, problems: Sequence[str], fine: str) -> dg.A
 
 
 def raw_verdict(store: DataStore, dataset_id: str, on_progress: ProgressCallback) -> dg.AssetCheckResult:
-    """Are the raw files the ones that were downloaded?"""
+    """Are the raw files the ones that were downloaded? What is found turns the dataset to `error`, or back."""
     from mistudio_pipelines.store.raw_folder import verify_raw
 
     folder = store.raw(dataset_id)
     manifest = read_manifest(folder)
     problems = verify_raw(folder, manifest, on_progress=on_progress)
+    mark_damaged(folder, problems)
     fine = f"{len(manifest.files)} file(s) are what was downloaded."
     return _verdict("raw", "raw_files_intact", problems, fine)
 

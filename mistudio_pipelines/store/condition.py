@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mistudio_pipelines.store.damage import is_damaged
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import MANIFEST_NAME
 from mistudio_pipelines.store.remembered import read_remembered
@@ -61,7 +62,7 @@ def _read_raw(folder: Path) -> tuple[Literal["complete", "missing", "damaged"], 
         return "missing", 0
     except (OSError, ValueError, KeyError, TypeError):
         return "damaged", 0
-    whole = _are_whole(folder, sizes)
+    whole = _are_whole(folder, sizes) and not is_damaged(folder)
     return "complete" if whole else "damaged", sum(size for _, size in sizes)
 
 

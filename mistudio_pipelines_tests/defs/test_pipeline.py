@@ -123,6 +123,13 @@ def test_bit_rot_is_found_by_the_check_and_mended_by_a_retry(workshop: Workshop)
     verdict = raw_verdict(workshop.store, dataset_id, lambda progress: None)
     assert not verdict.passed
     assert file.name in (verdict.description or "")
+    status = _status(workshop, dataset_id)
+    assert (status.status, status.stage) == ("error", "download")
+    assert "mistudio retry" in (status.next_step or "")
+    assert workshop.run("download", dataset_id).success
+    assert raw_verdict(workshop.store, dataset_id, lambda progress: None).passed
+    assert workshop.run("ingest", dataset_id).success
+    assert _status(workshop, dataset_id).status == "ready"
 
 
 def test_a_key_that_is_not_registered_is_refused(workshop: Workshop) -> None:

@@ -1,0 +1,31 @@
+"""The mark on a raw dataset that a verification found damaged: from then on it is in error until acquired again.
+
+The mark lies inside the raw folder, so that a new copy of the dataset comes without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mistudio_pipelines.store.atomic import write_json
+
+_MARK = "damaged.json"
+
+
+def mark_damaged(folder: Path, problems: Sequence[str]) -> None:
+    """Mark a raw folder as damaged, or take the mark away where nothing is wrong.
+
+    Args:
+        folder: The raw folder.
+        problems: What is wrong with its files, as sentences.
+    """
+    if problems:
+        write_json(folder / _MARK, {"problems": list(problems)})
+    else:
+        (folder / _MARK).unlink(missing_ok=True)
+
+
+def is_damaged(folder: Path) -> bool:
+    """True where a verification found the files damaged."""
+    return (folder / _MARK).exists()
