@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import dagster as dg
 
 from mistudio_pipelines.defs.names import DATASET_TAG, ERROR_CODE_TAG, ERROR_TAG
-from mistudio_pipelines.defs.partitions import DATASETS, TOKENIZATIONS
+from mistudio_pipelines.defs.partitions import DATASETS, TOKENIZATIONS, split_pair_key
 from mistudio_pipelines.defs.progress import RunProgress
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.records import DatasetRecord, read_record
+
+_LONGEST_ERROR = 1000  # characters; a tag is read with every list of runs
 
 Context = dg.AssetExecutionContext | dg.OpExecutionContext | dg.AssetCheckExecutionContext
 
@@ -53,19 +55,10 @@ def operation(context: Context, name: str, dataset_id: str | None = None) -> Ite
     try:
         yield Operation(RunProgress(instance, run_id, context.log))
     except MistudioError as error:
-        instance.add_run_tags(run_id, {ERROR_TAG: str(error)[:1000], ERROR_CODE_TAG: str(error.code)})
-        raise dg.Failure(
-            description=str(error),
-            metadata={
-                "code": str(error.code),
-                "next_step": error.next_step,
-                **({"details": dg.MetadataValue.json(error.details)} if error.details else {}),
-            },
-            allow_retries=False,
-        ) from error
+        raise note_error(instance, run_id, error) from error
     except Exception as error:
         message = f"{name} failed unexpectedly: {type(error).__name__}: {error}"
-        instance.add_run_tags(run_id, {ERROR_TAG: message[:1000], ERROR_CODE_TAG: str(ErrorCode.INTERNAL)})
+        instance.add_run_tags(run_id, {ERROR_TAG: message[:_LONGEST_ERROR], ERROR_CODE_TAG: str(ErrorCode.INTERNAL)})
         raise
     context.log.info(f"{name} took {time.monotonic() - started:.1f} s", extra={"dataset_id": dataset_id})
 
@@ -78,7 +71,7 @@ def require_dataset(instance: dg.DagsterInstance, store: DataStore, dataset_id: 
     Raises:
         MistudioError: `partition_not_registered`, `unknown_dataset`.
     """
-    _require_key(instance, DATASETS, dataset_id, "dataset", "Add it first: job `add_dataset` or `mistudio add`.")
+    _require_dataset_key(instance, dataset_id)
     record = read_record(store, dataset_id)
     if record.deleting:
         raise MistudioError(ErrorCode.UNKNOWN_DATASET, f"Dataset {dataset_id} is being deleted.")
@@ -98,6 +91,36 @@ def require_tokenization(instance: dg.DagsterInstance, preset: str) -> None:
         "tokenization",
         "Save the preset first: job `save_tokenization` or `mistudio tokenization save`.",
     )
+
+
+def require_partition(instance: dg.DagsterInstance, partition_key: str) -> None:
+    """Refuse the partition of a run whose dataset or preset is not registered.
+
+    Raises:
+        MistudioError: `partition_not_registered`.
+    """
+    dataset_id, preset = split_pair_key(partition_key)
+    _require_dataset_key(instance, dataset_id)
+    if preset:
+        require_tokenization(instance, preset)
+
+
+def note_error(instance: dg.DagsterInstance, run_id: str, error: MistudioError) -> dg.Failure:
+    """Write an error on its run, for the status and for other tools; returns what is to be raised in Dagster."""
+    instance.add_run_tags(run_id, {ERROR_TAG: str(error)[:_LONGEST_ERROR], ERROR_CODE_TAG: str(error.code)})
+    return dg.Failure(
+        description=str(error),
+        metadata={
+            "code": str(error.code),
+            "next_step": error.next_step,
+            **({"details": dg.MetadataValue.json(error.details)} if error.details else {}),
+        },
+        allow_retries=False,
+    )
+
+
+def _require_dataset_key(instance: dg.DagsterInstance, dataset_id: str) -> None:
+    _require_key(instance, DATASETS, dataset_id, "dataset", "Add it first: job `add_dataset` or `mistudio add`.")
 
 
 def _require_key(

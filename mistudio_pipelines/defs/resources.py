@@ -17,7 +17,10 @@ import dagster as dg
 from pydantic import Field
 
 from mistudio_pipelines.defs.names import WORKER_TAG
+from mistudio_pipelines.defs.operation import note_error, require_partition
+from mistudio_pipelines.defs.partitions import PARTITION_TAG
 from mistudio_pipelines.defs.workers import this_worker
+from mistudio_pipelines.errors import MistudioError
 from mistudio_pipelines.processes import die_with_parent
 from mistudio_pipelines.store.layout import DataStore
 
@@ -41,9 +44,20 @@ class DataStoreResource(dg.ConfigurableResource[DataStore]):
     )
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Note on the run which process works on it, so that a lost run can be told from a slow one."""
-        if context.run is not None and context.instance is not None:
-            context.instance.add_run_tags(context.run.run_id, {WORKER_TAG: this_worker().to_tag()})
+        """Note on the run which process works on it, and refuse a partition that nobody registered.
+
+        The note tells a lost run from a slow one. Dagster launches runs for unknown partitions, and reading what is
+        upstream of them fails before the asset's own body could say what is wrong.
+        """
+        if context.run is None or context.instance is None:
+            return
+        context.instance.add_run_tags(context.run.run_id, {WORKER_TAG: this_worker().to_tag()})
+        partition_key = context.run.tags.get(PARTITION_TAG)
+        if partition_key is not None:
+            try:
+                require_partition(context.instance, partition_key)
+            except MistudioError as error:
+                raise note_error(context.instance, context.run.run_id, error) from error
 
     def open(self) -> DataStore:
         """The folder's layout."""

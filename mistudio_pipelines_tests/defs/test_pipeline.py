@@ -141,6 +141,19 @@ def test_a_key_that_is_not_registered_is_refused(workshop: Workshop) -> None:
         require_tokenization(workshop.instance, "never-saved")
 
 
+@pytest.mark.parametrize("job", ["download", "ingest"])
+def test_a_run_of_a_key_that_is_not_registered_ends_with_our_sentence(workshop: Workshop, job: str) -> None:
+    workshop.instance.report_runless_asset_event(
+        dg.AssetObservation("hub_revision", partition="another", tags={"dagster/data_version": "1"})
+    )
+    result = workshop.run(job, tags={"dagster/partition": "ds_never_added_abcdef"})
+    assert not result.success
+    run = workshop.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags["mistudio/error_code"] == "partition_not_registered"
+    assert not (workshop.store.root / "datasets" / "raw").exists()
+
+
 def test_a_failed_stage_is_shown_with_its_sentence_and_is_not_tried_again_by_itself(workshop: Workshop) -> None:
     path = workshop.write_texts("texts.jsonl", TEXTS)
     dataset_id = workshop.add(path)
