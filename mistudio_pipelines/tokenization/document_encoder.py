@@ -18,7 +18,14 @@ import pyarrow.compute as pc
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
 from mistudio_pipelines.store.layout import DataStore
-from mistudio_pipelines.tokenization.engines import Encoded, Engine, EngineName, TransformersEngine, open_engine
+from mistudio_pipelines.tokenization.engines import (
+    Encoded,
+    Engine,
+    EngineName,
+    LoadedBackendEngine,
+    TransformersEngine,
+    open_engine,
+)
 from mistudio_pipelines.tokenization.loading import load_tokenizer
 
 if TYPE_CHECKING:
@@ -43,6 +50,7 @@ class EngineSetup:
         backend_file: Serialized backend, or None for a tokenizer without one.
         engine: The engine to use.
         add_special_tokens: Whether the tokenizer's own special tokens are added.
+        call_backend: True where `transformers` may call the backend inside the loaded tokenizer directly.
         differing_characters: Documents with one of these go to Hugging Face's engine.
     """
 
@@ -53,6 +61,7 @@ class EngineSetup:
     backend_file: Path | None
     engine: EngineName
     add_special_tokens: bool
+    call_backend: bool = False
     differing_characters: str = ""
 
     def open(self, name: EngineName) -> Engine:
@@ -60,7 +69,8 @@ class EngineSetup:
         if name == "transformers":
             store = DataStore(self.store_root)
             tokenizer = load_tokenizer(store, self.tokenizer, self.revision, self.token_name)
-            return TransformersEngine(tokenizer, self.add_special_tokens)
+            kind = LoadedBackendEngine if self.call_backend else TransformersEngine
+            return kind(tokenizer, self.add_special_tokens)
         if self.backend_file is None:
             raise ValueError("a tokenizer without a backend has no such engine")
         return open_engine(name, self.backend_file, self.add_special_tokens)

@@ -6,6 +6,7 @@ engine may be used (`engine_choice.py`, `engine_proof.py`).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
+
+from mistudio_pipelines.errors import ErrorCode, MistudioError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -97,7 +100,7 @@ class TransformersEngine:
     """The loaded tokenizer itself: the reference, and the only way for tokenizers written in Python.
 
     Args:
-        tokenizer: The loaded tokenizer.
+        tokenizer: The loaded tokenizer; not used by anyone else meanwhile.
         add_special_tokens: Whether the tokenizer's own special tokens are added.
     """
 
@@ -119,6 +122,26 @@ class TransformersEngine:
             verbose=False,
         )
         return _flatten(output["input_ids"])
+
+
+class LoadedBackendEngine(TokenizersEngine):
+    """Hugging Face's engine inside the loaded tokenizer, for tokenizers that serializing changes.
+
+    The scores of a Unigram model are not the same to the last bit after they were written and read again, and then
+    equally good ways to cut a word may change places.
+
+    Args:
+        tokenizer: The loaded tokenizer; not used by anyone else meanwhile.
+        add_special_tokens: Whether the tokenizer's own special tokens are added.
+    """
+
+    name: EngineName = "transformers"
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, add_special_tokens: bool) -> None:
+        backend = tokenizer.backend_tokenizer
+        backend.no_truncation()
+        backend.no_padding()
+        super().__init__(backend, add_special_tokens)
 
 
 def _flatten(lists: Sequence[Sequence[int]]) -> Encoded:
@@ -145,15 +168,26 @@ def open_engine(name: Literal["fastokens", "tokenizers"], backend_file: Path, ad
     return TokenizersEngine(_tokenizers_tokenizer(backend_file), add_special_tokens)
 
 
+def _read_backend(backend_file: Path) -> str:
+    content = backend_file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != backend_file.stem:
+        # A damaged vocabulary would give wrong ids without any error. The next run writes the file again.
+        backend_file.unlink(missing_ok=True)
+        raise MistudioError(
+            ErrorCode.DATA_CORRUPT, f"The cached tokenizer {backend_file.name} is damaged.", "Start it again."
+        )
+    return content.decode()
+
+
 @lru_cache(maxsize=4)
 def _fastokens_tokenizer(backend_file: Path) -> Any:
     import fastokens
 
-    return fastokens.Tokenizer.from_json_str(backend_file.read_text(encoding="utf-8"))
+    return fastokens.Tokenizer.from_json_str(_read_backend(backend_file))
 
 
 @lru_cache(maxsize=4)
 def _tokenizers_tokenizer(backend_file: Path) -> Any:
     import tokenizers
 
-    return tokenizers.Tokenizer.from_str(backend_file.read_text(encoding="utf-8"))
+    return tokenizers.Tokenizer.from_str(_read_backend(backend_file))

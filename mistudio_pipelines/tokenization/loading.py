@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,9 +68,10 @@ def load_tokenizer(
         MistudioError: `tokenizer_not_found`, `access_denied`, `revision_not_found`, `hub_unreachable` and the like.
     """
     prepare_environment(store)
+    # It says that no model library is installed, and warns of texts longer than the model: neither matters here.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     import transformers
 
-    # It warns that no model library is installed, and of texts longer than the model: neither matters here.
     transformers.logging.set_verbosity_error()
     folder = tokenizer_folder(tokenizer)
     is_folder = folder is not None
@@ -96,10 +98,10 @@ def tokenizer_folder(tokenizer: str) -> Path | None:
     Raises:
         MistudioError: `tokenizer_not_found` where it can only be a folder and is none.
     """
-    folder = Path(tokenizer).expanduser()
+    folder = Path(os.path.expanduser(tokenizer))  # noqa: PTH111  (Path.expanduser raises for an unknown user)
     if folder.is_dir():
         return folder
-    if folder.is_absolute() or tokenizer.startswith("."):
+    if folder.is_absolute() or tokenizer.startswith((".", "~")):
         raise MistudioError(
             ErrorCode.TOKENIZER_NOT_FOUND,
             f"There is no tokenizer folder {tokenizer}.",

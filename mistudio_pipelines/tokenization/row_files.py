@@ -64,7 +64,10 @@ def list_array(values: np.ndarray, bounds: np.ndarray, kind: pa.DataType) -> pa.
         bounds: int64, one more than rows.
         kind: Type of the column (see `file_schema`).
     """
-    flat = pa.array(values.astype(str(kind.value_type), copy=False))
+    wanted = np.dtype(str(kind.value_type))
+    # Ids are below 2^31 wherever they are stored as int32, so their bytes are those of uint32.
+    same_bytes = values.dtype == np.uint32 and wanted == np.int32
+    flat = pa.array(values.view(wanted) if same_bytes else values.astype(wanted, copy=False))
     if pa.types.is_fixed_size_list(kind):
         return pa.FixedSizeListArray.from_arrays(flat, type=kind)
     return pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), flat, type=kind)

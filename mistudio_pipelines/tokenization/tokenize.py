@@ -216,6 +216,7 @@ class _Run:
             backend_file=plan.backend_file,
             engine=choice.engine,
             add_special_tokens=plan.encode_specials,
+            call_backend=choice.call_backend,
             differing_characters=choice.differing_characters,
         )
         return [

@@ -79,7 +79,7 @@ def test_bpe_goes_to_the_fast_engine(kind, store, tokenizer_folder, few_code_poi
     assert choose(store, tokenizer_folder(kind), first_texts=["Hello world"]).engine == "fastokens"
 
 
-@pytest.mark.parametrize("kind", ["word_piece", "unigram", "refusing"])
+@pytest.mark.parametrize("kind", ["word_piece", "refusing"])
 def test_kinds_that_the_fast_engine_does_not_know_go_to_hugging_faces(kind, store, tokenizer_folder, few_code_points):
     choice = choose(store, tokenizer_folder(kind))
 
@@ -92,6 +92,15 @@ def test_a_tokenizer_written_in_python_goes_to_transformers(store, tokenizer_fol
 
     assert choice.engine == "transformers"
     assert "written in Python" in choice.reason
+
+
+def test_unigram_goes_to_the_engine_inside_the_loaded_tokenizer_because_writing_it_changes_its_scores(
+    store, tokenizer_folder
+):
+    choice = choose(store, tokenizer_folder("unigram"))
+
+    assert (choice.engine, choice.call_backend) == ("transformers", True)
+    assert "in the last bit" in choice.reason
 
 
 def test_little_text_is_not_worth_a_proof(store, tokenizer_folder):
@@ -109,7 +118,10 @@ def test_a_class_that_changes_what_its_backend_gives_goes_to_transformers(store,
     original = TransformersEngine.encode
     monkeypatch.setattr(TransformersEngine, "encode", reversed_ids)
 
-    assert choose(store, tokenizer_folder("sample")).engine == "transformers"
+    choice = choose(store, tokenizer_folder("sample"))
+
+    assert (choice.engine, choice.call_backend) == ("transformers", False)
+    assert "class changes what it gives" in choice.reason
 
 
 def lying_about(monkeypatch, character: str) -> None:
