@@ -36,6 +36,8 @@ def build_definitions(
         # One step, one process: a killed run leaves no process behind that goes on downloading.
         executor=dg.in_process_executor,
         resources={
+            # Nothing is passed from step to step, so nothing needs to be pickled to disk.
+            "io_manager": dg.mem_io_manager,
             "data_store": data_store or DataStoreResource(),
             "hub": hub or HuggingFaceHub(),
             "shard_executor": shard_executor or ShardExecutor(),

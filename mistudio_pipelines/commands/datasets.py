@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mistudio_pipelines.commands.following import follow_to_end
 from mistudio_pipelines.commands.session import (
     json_option,
     make_table,
-    open_client,
     open_instance,
     open_store,
     prepared_instance,
@@ -57,18 +57,18 @@ def add(sources: tuple[str, ...], *, local: bool, dry_run: bool, watch_it: bool,
     hub = HuggingFaceHub()
     plan = plan_adding(store, request, lambda token_name: hub.client(store, token_name))
     if dry_run:
-        _print_plan(plan, as_json=as_json)
+        print_plan(plan, as_json=as_json)
         return
     with prepared_instance(store) as instance:
         record = register_dataset(instance, store, plan)
         if as_json:
             print_json({"id": record.id, "plan": _plan_values(plan)})
         else:
-            _print_plan(plan, as_json=False)
+            print_plan(plan, as_json=False)
             click.secho(f"Added as {record.id}.", fg="green")
             click.echo(_what_happens_next(store))
         if watch_it:
-            _follow(store, [record.id])
+            follow_to_end(store, [record.id])
 
 
 def _what_happens_next(store: DataStore) -> str:
@@ -103,7 +103,8 @@ def _plan_values(plan: AddPlan) -> dict[str, Any]:
     }
 
 
-def _print_plan(plan: AddPlan, *, as_json: bool) -> None:
+def print_plan(plan: AddPlan, *, as_json: bool) -> None:
+    """Print what adding or updating a dataset would do."""
     from mistudio_pipelines.progress import format_bytes
 
     values = _plan_values(plan)
@@ -246,106 +247,4 @@ def _statistics_rows(store: DataStore, dataset_id: str) -> dict[str, str]:
     }
 
 
-@click.command()
-@click.argument("dataset_ids", nargs=-1)
-def watch(dataset_ids: tuple[str, ...]) -> None:
-    """Follow datasets (all that are being worked on, or those named) until they are ready or in error."""
-    from mistudio_pipelines.defs.status import list_datasets
-
-    store = open_store()
-    with open_instance(store) as instance:
-        overviews = list_datasets(instance, store)
-    known = {one.record.id for one in overviews}
-    for dataset_id in dataset_ids:
-        if dataset_id not in known:
-            raise MistudioError(
-                ErrorCode.UNKNOWN_DATASET, f"There is no dataset {dataset_id}.", "`mistudio list` shows the datasets."
-            )
-    busy = [one.record.id for one in overviews if one.status.status in ("downloading", "ingesting", "tokenizing")]
-    chosen = list(dataset_ids) or busy
-    if not chosen:
-        click.echo("Nothing is being worked on.")
-        return
-    _follow(store, chosen)
-
-
-def _follow(store: DataStore, dataset_ids: list[str]) -> None:
-    from mistudio_pipelines.commands.following import follow
-
-    with open_instance(store) as instance:
-        ended = follow(instance, store, dataset_ids)
-    for one in ended:
-        if one.status.status == "error":
-            raise MistudioError(
-                ErrorCode.RUN_FAILED, f"{one.record.id}: {one.status.error}", one.status.next_step or ""
-            )
-
-
-@click.command()
-@click.argument("dataset_id")
-@click.option("--watch", "watch_it", is_flag=True, help="Follow it until it is ready.")
-def retry(dataset_id: str, *, watch_it: bool) -> None:
-    """Continue whatever failed for a dataset, where it stopped."""
-    from mistudio_pipelines.defs.retrying import retry_request
-    from mistudio_pipelines.defs.status import show_dataset
-
-    store = open_store()
-    with open_instance(store) as instance:
-        request = retry_request(show_dataset(instance, store, dataset_id))
-    run_id = open_client(store).launch(request.job, tags=request.tags)
-    click.echo(f"Started run {run_id[:8]} of job {request.job}.")
-    if watch_it:
-        _follow(store, [dataset_id])
-
-
-@click.command()
-@click.argument("dataset_id")
-@click.option("--dry-run", is_flag=True, help="Only show what would be fetched.")
-@click.option("--watch", "watch_it", is_flag=True, help="Follow it until it is ready.")
-def update(dataset_id: str, *, dry_run: bool, watch_it: bool) -> None:
-    """Fetch the newest revision of a Hub dataset; files that did not change are not fetched again."""
-    from mistudio_pipelines.defs import names
-    from mistudio_pipelines.defs.operation import require_dataset
-    from mistudio_pipelines.defs.registration import register_update
-    from mistudio_pipelines.defs.resources import HuggingFaceHub
-    from mistudio_pipelines.defs.retrying import dataset_run
-    from mistudio_pipelines.updating import plan_update
-
-    store = open_store()
-    with open_instance(store) as instance:
-        record = require_dataset(instance, store, dataset_id)
-    plan = plan_update(store, record, lambda token_name: HuggingFaceHub().client(store, token_name))
-    if plan is None:
-        click.echo(f"Dataset {dataset_id} has the newest revision ({record.revision[:12]}).")
-        return
-    _print_plan(plan, as_json=False)
-    if dry_run:
-        return
-    client = open_client(store)
-    register_update(store, plan, record.revision)
-    request = dataset_run(names.DOWNLOAD_JOB, dataset_id)
-    run_id = client.launch(request.job, tags=request.tags)
-    click.echo(f"Started run {run_id[:8]}: {record.revision[:12]} → {plan.record.revision[:12]}.")
-    if watch_it:
-        _follow(store, [dataset_id])
-
-
-@click.command()
-@click.argument("dataset_id")
-def cancel(dataset_id: str) -> None:
-    """Stop what is being done to a dataset; what is there is kept and `mistudio retry` continues it."""
-    from mistudio_pipelines.defs.deletion import runs_of_dataset
-
-    store = open_store()
-    with open_instance(store) as instance:
-        active = [run.run_id for run in runs_of_dataset(instance, dataset_id) if not run.is_finished]
-    if not active:
-        click.echo("Nothing is being done to it.")
-        return
-    client = open_client(store)
-    for run_id in active:
-        client.cancel(run_id)
-        click.echo(f"Stopped run {run_id[:8]}.")
-
-
-COMMANDS = [add, list_command, show, watch, retry, update, cancel]
+COMMANDS = [add, list_command, show]

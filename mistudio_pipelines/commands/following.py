@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mistudio_pipelines.commands.session import open_instance
+from mistudio_pipelines.errors import ErrorCode, MistudioError
+
 if TYPE_CHECKING:
     import dagster as dg
 
@@ -52,6 +55,21 @@ def follow(
             if len(overviews) < len(dataset_ids) or all(_is_done(one, tokenizations) for one in overviews):
                 return overviews
             time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def follow_to_end(store: DataStore, dataset_ids: list[str], *, tokenizations: Sequence[str] = ()) -> None:
+    """Follow datasets; one that ends in error ends the command with its sentence.
+
+    Raises:
+        MistudioError: `run_failed`.
+    """
+    with open_instance(store) as instance:
+        ended = follow(instance, store, dataset_ids, tokenizations=tokenizations)
+    for one in ended:
+        if one.status.status == "error":
+            raise MistudioError(
+                ErrorCode.RUN_FAILED, f"{one.record.id}: {one.status.error}", one.status.next_step or ""
+            )
 
 
 def _is_done(overview: DatasetOverview, tokenizations: Sequence[str]) -> bool:

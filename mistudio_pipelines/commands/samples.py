@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from mistudio_pipelines.store.layout import DataStore
     from mistudio_pipelines.text.browsing import Sample, SamplePage
-    from mistudio_pipelines.text.snippets import Snippet
 
 _PREVIEW_CHARACTERS = 200
 _HIGHLIGHT = "bold yellow"
@@ -46,62 +45,21 @@ def samples(dataset_id: str, *, full: int | None, as_json: bool, splits: tuple[s
         return
     page = browse(store, dataset_id, SampleQuery(splits=splits or None, **options))
     if as_json:
+        from mistudio_pipelines.text.pages import page_values
+
         print_json(page_values(page))
     else:
         _print_page(page)
 
 
 def _show_whole(store: DataStore, dataset_id: str, number: int, *, as_json: bool) -> None:
-    from mistudio_pipelines.errors import ErrorCode, MistudioError
-    from mistudio_pipelines.store.manifest import read_manifest
-    from mistudio_pipelines.text.reading import read_samples
+    from mistudio_pipelines.text.pages import read_whole_sample
 
-    folder = store.raw(dataset_id)
-    manifest = read_manifest(folder)
-    if number >= manifest.rows:
-        raise MistudioError(
-            ErrorCode.INVALID_QUERY,
-            f"There is no sample {number:,}: dataset {dataset_id} has {manifest.rows:,}.",
-            f"Samples are numbered from 0 to {manifest.rows - 1:,}.",
-        )
-    row = read_samples(folder, manifest, [number]).to_pylist()[0]
+    row, text = read_whole_sample(store, dataset_id, number)
     if as_json:
         print_json(row)
     else:
-        click.echo(row[manifest.text_column] or "")
-
-
-def page_values(page: SamplePage) -> dict[str, Any]:
-    """A page as plain values; hits are marked `<mark>` in snippets, whose text is escaped."""
-    return {
-        "total": page.total,
-        "page": page.page,
-        "pages": page.pages,
-        "elapsed_ms": round(page.elapsed_ms, 1),
-        "removed_by": page.removed_by,
-        "samples": [
-            {
-                "number": sample.number,
-                "split": sample.split,
-                "tokens": sample.tokens,
-                "text": sample.text,
-                "snippets": [_marked(snippet) for snippet in sample.snippets],
-                "metadata": sample.metadata,
-            }
-            for sample in page.samples
-        ],
-    }
-
-
-def _marked(snippet: Snippet) -> str:
-    """A snippet as HTML: the text escaped, since it can be anything, each hit in `<mark>`."""
-    from html import escape
-
-    parts, position = [], 0
-    for start, end in snippet.highlights:
-        parts += [escape(snippet.text[position:start]), f"<mark>{escape(snippet.text[start:end])}</mark>"]
-        position = end
-    return "".join([*parts, escape(snippet.text[position:])])
+        click.echo(text or "")
 
 
 def _print_page(page: SamplePage) -> None:

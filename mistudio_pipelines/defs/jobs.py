@@ -8,6 +8,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from pydantic import Field
 
 from mistudio_pipelines.defs import names
+from mistudio_pipelines.defs.browsing import browse_samples_job
 from mistudio_pipelines.defs.deletion import delete, plan_deletion
 from mistudio_pipelines.defs.descriptions import deletion_metadata, plan_metadata
 from mistudio_pipelines.defs.forms import SaveTokenizationConfig, preset_from_form
@@ -213,4 +214,5 @@ JOBS: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
     add_dataset_job,
     save_tokenization_job,
     delete_datasets_job,
+    browse_samples_job,
 ]

@@ -176,3 +176,21 @@ def test_raw_files_that_are_gone_are_an_error_with_the_way_out(workshop: Worksho
     workshop.run("download", dataset_id)
     workshop.run("ingest", dataset_id)
     assert _status(workshop, dataset_id).status == "ready"
+
+
+def test_samples_are_browsed_by_a_job_and_a_bad_query_is_one_sentence(workshop: Workshop) -> None:
+    dataset_id = workshop.add(workshop.write_texts("texts.jsonl", TEXTS))
+    workshop.run("download", dataset_id)
+    workshop.run("ingest", dataset_id)
+
+    def browse(**config: object) -> dg.ExecuteInProcessResult:
+        configured = {"ops": {"browse": {"config": {"dataset_id": dataset_id, **config}}}}
+        return workshop.run("browse_samples", run_config=configured)
+
+    page = browse(search="five").output_for_node("browse")
+    assert page["total"] == 1
+    assert page["samples"][0]["number"] == 4
+    result = browse(search='"five')
+    run = workshop.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags["mistudio/error_code"] == "invalid_query"
