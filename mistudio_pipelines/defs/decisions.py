@@ -21,7 +21,7 @@ from mistudio_pipelines.defs.names import (
 
 MOST_CONTINUATIONS = 3
 
-AttemptState = Literal["active", "lost", "failed", "canceled"]
+AttemptState = Literal["active", "lost", "out_of_room", "failed", "canceled"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Attempt:
 
     Attributes:
         run_id: The run.
-        state: `active` while it is queued or runs; `lost` where its process ended without saying why; `failed` where
-            it said why; `canceled` where a person ended it.
+        state: `active` while it is queued or runs; `lost` where its process ended without saying why; `out_of_room`
+            where the disk was full; `failed` where it said another reason; `canceled` where a person ended it.
         continuations: How often the work had been continued by itself when the run was started.
     """
 
@@ -69,6 +69,7 @@ class DatasetFacts:
         has_record: Its record can be read; without it nobody knows what to do for the dataset.
         deleting: It is being deleted, by whomever.
         unfinished_deletions: Deletions of it, or of single tokenizations, that were cut short.
+        has_room: The disk has room again for what it still needs; looked at only where it ran out of room.
     """
 
     dataset_id: str
@@ -82,6 +83,7 @@ class DatasetFacts:
     has_record: bool = True
     deleting: bool = False
     unfinished_deletions: Sequence[UnfinishedDeletion] = ()
+    has_room: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def _deletions(facts: DatasetFacts) -> list[WantedRun]:
 
 def _download(facts: DatasetFacts) -> list[WantedRun]:
     if facts.download is not None:
-        return _continue(DOWNLOAD_JOB, facts.dataset_id, None, facts.download)
+        return _continue(DOWNLOAD_JOB, facts, None, facts.download)
     if not facts.downloaded:
         return [WantedRun(DOWNLOAD_JOB, facts.dataset_id, f"{DOWNLOAD_JOB}/{facts.dataset_id}")]
     return []
@@ -135,7 +137,7 @@ def _download(facts: DatasetFacts) -> list[WantedRun]:
 
 def _ingestion(facts: DatasetFacts) -> list[WantedRun]:
     if facts.ingestion is not None:
-        return _continue(INGEST_JOB, facts.dataset_id, None, facts.ingestion)
+        return _continue(INGEST_JOB, facts, None, facts.ingestion)
     if facts.raw_run_id is None or facts.ingested:
         return []
     return [WantedRun(INGEST_JOB, facts.dataset_id, f"{INGEST_JOB}/{facts.dataset_id}/{facts.raw_run_id}")]
@@ -144,7 +146,7 @@ def _ingestion(facts: DatasetFacts) -> list[WantedRun]:
 def _tokenizations(facts: DatasetFacts) -> list[WantedRun]:
     wanted = []
     for preset, attempt in facts.tokenizations.items():
-        wanted += _continue(TOKENIZE_JOB, facts.dataset_id, preset, attempt)
+        wanted += _continue(TOKENIZE_JOB, facts, preset, attempt)
     if facts.raw_run_id is not None and not facts.ingested:
         for preset in facts.wanted_tokenizations:
             key = f"{TOKENIZE_JOB}/{facts.dataset_id}/{preset}/{facts.raw_run_id}"
@@ -152,15 +154,16 @@ def _tokenizations(facts: DatasetFacts) -> list[WantedRun]:
     return wanted
 
 
-def _continue(job: str, dataset_id: str, preset: str | None, attempt: Attempt) -> list[WantedRun]:
-    """A new run for one that was lost, a few times; what failed for a reason waits for a person."""
-    if attempt.state != "lost" or attempt.continuations >= MOST_CONTINUATIONS:
+def _continue(job: str, facts: DatasetFacts, preset: str | None, attempt: Attempt) -> list[WantedRun]:
+    """A new run, a few times, for one that was lost or that has room again; other failures wait for a person."""
+    can_go_on = attempt.state == "lost" or (attempt.state == "out_of_room" and facts.has_room)
+    if not can_go_on or attempt.continuations >= MOST_CONTINUATIONS:
         return []
     return [
         WantedRun(
             job,
-            dataset_id,
-            f"{job}/{dataset_id}/{preset or ''}/after/{attempt.run_id}",
+            facts.dataset_id,
+            f"{job}/{facts.dataset_id}/{preset or ''}/after/{attempt.run_id}",
             preset,
             {ATTEMPT_TAG: str(attempt.continuations + 1)},
         )

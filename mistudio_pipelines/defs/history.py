@@ -16,6 +16,7 @@ from mistudio_pipelines.defs.decisions import Attempt, AttemptState
 from mistudio_pipelines.defs.names import ATTEMPT_TAG, ERROR_CODE_TAG, WORKER_TAG
 from mistudio_pipelines.defs.partitions import DATASETS
 from mistudio_pipelines.defs.workers import Worker
+from mistudio_pipelines.errors import ErrorCode
 
 RAW = dg.AssetKey("raw")
 STATISTICS = dg.AssetKey("statistics")
@@ -48,7 +49,10 @@ class AttemptRun:
         if self.run.status == dg.DagsterRunStatus.CANCELED:
             return "canceled"
         # A step that fails says why in a tag; a process that is killed cannot.
-        return "failed" if ERROR_CODE_TAG in self.run.tags else "lost"
+        code = self.run.tags.get(ERROR_CODE_TAG)
+        if code == ErrorCode.INSUFFICIENT_STORAGE:
+            return "out_of_room"
+        return "failed" if code is not None else "lost"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from mistudio_pipelines.defs import names
 from mistudio_pipelines.defs.decisions import Attempt, DatasetFacts, UnfinishedDeletion, WantedRun, next_runs
 from mistudio_pipelines.defs.history import (
     RAW,
+    AttemptRun,
     History,
     ingestion_attempt,
     is_ingested,
@@ -23,9 +24,12 @@ from mistudio_pipelines.defs.resources import DataStoreResource
 from mistudio_pipelines.defs.status import overviews_of
 from mistudio_pipelines.defs.transitions import TransitionLog
 from mistudio_pipelines.errors import MistudioError
+from mistudio_pipelines.store.deletion import stored_bytes
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.locks import DELETION_PART, is_locked
 from mistudio_pipelines.store.records import DatasetRecord, list_record_ids, read_record
+from mistudio_pipelines.store.room import FLOOR_BYTES
+from mistudio_pipelines.store.space import free_bytes
 
 _transitions = TransitionLog()
 
@@ -77,6 +81,7 @@ def read_facts(instance: dg.DagsterInstance, store: DataStore, history: History)
         tokenizations.setdefault(dataset_id, {})[preset] = attempt.summary()
     return [
         _facts(
+            store,
             history,
             dataset_id,
             records.get(dataset_id),
@@ -89,6 +94,7 @@ def read_facts(instance: dg.DagsterInstance, store: DataStore, history: History)
 
 
 def _facts(
+    store: DataStore,
     history: History,
     dataset_id: str,
     record: DatasetRecord | None,
@@ -108,10 +114,19 @@ def _facts(
         ingestion=ingestion.summary() if ingestion else None,
         tokenizations={preset: attempt for preset, attempt in tokenizations.items() if preset not in leaving},
         wanted_tokenizations=tuple(one for one in record.tokenizations if one not in leaving) if record else (),
+        has_room=record is not None and _has_room(store, record, download, ingestion),
         has_record=record is not None,
         deleting=record is not None and record.deleting,
         unfinished_deletions=unfinished_deletions,
     )
+
+
+def _has_room(store: DataStore, record: DatasetRecord, *attempts: AttemptRun | None) -> bool:
+    """Whether the disk has room for the rest of a dataset; asked only where something of it ran out of room."""
+    if not any(attempt and attempt.summary().state == "out_of_room" for attempt in attempts):
+        return False
+    written = stored_bytes(store, record.id).total
+    return free_bytes(store.root) >= max(0, record.pipeline_bytes - written) + FLOOR_BYTES
 
 
 def _record_or_none(store: DataStore, dataset_id: str) -> DatasetRecord | None:

@@ -311,7 +311,7 @@ def stage_attempt(stage: Stage, attempt: AttemptRun, preset: str | None = None) 
     elif summary.state == "lost" and summary.continuations < MOST_CONTINUATIONS:
         state = "interrupted"
     else:
-        state = summary.state
+        state = "failed" if summary.state == "out_of_room" else summary.state
     return StageAttempt(
         stage,
         state,

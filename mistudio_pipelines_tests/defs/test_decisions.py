@@ -38,6 +38,12 @@ def test_a_download_that_is_lost_again_and_again_is_given_up() -> None:
     assert next_runs(DatasetFacts("ds_a_123456", download=lost)) == []
 
 
+@pytest.mark.parametrize(("has_room", "runs"), [(False, 0), (True, 1)])
+def test_a_download_that_ran_out_of_room_goes_on_when_there_is_room(has_room: bool, runs: int) -> None:
+    facts = DatasetFacts("ds_a_123456", has_room=has_room, download=Attempt("run-1", "out_of_room"))
+    assert len(next_runs(facts)) == runs
+
+
 def test_ingestion_follows_a_download() -> None:
     assert next_runs(DOWNLOADED) == [WantedRun("ingest", "ds_a_123456", "ingest/ds_a_123456/run-1")]
 
