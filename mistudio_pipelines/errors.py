@@ -95,6 +95,11 @@ class MistudioError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.next_step}".strip()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The arguments of a subclass are not those of the message, so that the usual way would fail in the process
+        # that receives the error of a worker.
+        return _restore_error, (type(self), self.args, self.__dict__)
+
     def as_dict(self) -> dict[str, Any]:
         """The error as plain values, for JSON output and metadata."""
         return {
@@ -104,6 +109,12 @@ class MistudioError(Exception):
             "transient": self.transient,
             "details": self.details,
         }
+
+
+def _restore_error(kind: type[MistudioError], arguments: tuple[Any, ...], state: dict[str, Any]) -> MistudioError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error
 
 
 class Stopped(MistudioError):

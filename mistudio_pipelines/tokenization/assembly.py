@@ -152,7 +152,7 @@ def assemble_file(task: AssembleTask) -> FileReport:
     schema = file_schema(task.column, task.dtype, None if task.ragged else task.frame.width, task.with_mask)
     try:
         with open_writer(temporary, schema) as writer:
-            for chosen in _row_groups(order, rows):
+            for chosen in _row_groups(order, task.frame.width or task_width(rows)):
                 if task.stop_file.exists():
                     raise Stopped("Tokenization")
                 gathered = gather_rows(buffer, local[chosen], task.frame)
@@ -246,9 +246,9 @@ def load_rows(stream: Stream, rows: np.ndarray, largest_gap: int) -> tuple[np.nd
     return parts[0] if len(parts) == 1 else np.concatenate(parts), local
 
 
-def _row_groups(order: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+def _row_groups(order: np.ndarray, width: int) -> Iterator[np.ndarray]:
     """The written order in parts of about `_ROW_GROUP_TOKENS`; none without rows (readers stumble over empty ones)."""
-    size = max(1, _ROW_GROUP_TOKENS // task_width(rows))
+    size = max(1, _ROW_GROUP_TOKENS // width)
     for begin in range(0, len(order), size):
         yield order[begin : begin + size]
 

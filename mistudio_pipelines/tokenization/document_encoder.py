@@ -155,6 +155,8 @@ class DocumentEncoder:
         try:
             encoded = engine.encode(texts)
         except Exception:  # noqa: BLE001  (engines raise anything; which text it was is found out one by one)
+            # Only Hugging Face's engine decides that a text cannot be encoded.
+            engine = self._reference or engine
             samples, encoded = self._encode_one_by_one(engine, samples, texts)
         by_engine = self.tally.by_engine
         by_engine[engine.name] = by_engine.get(engine.name, 0) + len(encoded)
@@ -163,9 +165,6 @@ class DocumentEncoder:
     def _encode_one_by_one(
         self, engine: Engine, samples: np.ndarray, texts: Sequence[str]
     ) -> tuple[np.ndarray, Encoded]:
-        # Only Hugging Face's engine decides that a text cannot be encoded.
-        engine = self._reference or engine
-        kept: list[int] = []
         found: list[tuple[np.ndarray, Encoded]] = []
         for index, text in enumerate(texts):
             if self._task.stop_file.exists():
@@ -173,7 +172,6 @@ class DocumentEncoder:
             sample = samples[index : index + 1]
             try:
                 found.append((sample, engine.encode([text])))
-                kept.append(index)
             except Exception as error:  # noqa: BLE001  (whatever the engine says is the reason)
                 self._refuse(int(sample[0]), error)
         if not found:
@@ -213,7 +211,11 @@ class DocumentEncoder:
         stretches = [stretches[number] for number in wanted]
         if not stretches:
             return
-        ours, theirs = self._engine.encode(stretches), self._reference.encode(stretches)
+        theirs = self._reference.encode(stretches)
+        try:
+            ours = self._engine.encode(stretches)
+        except Exception as error:
+            raise EnginesDifferError(int(samples[chosen[wanted[0]]])) from error
         for position, number in enumerate(wanted):
             if not np.array_equal(ours.of(position), theirs.of(position)):
                 raise EnginesDifferError(int(samples[chosen[number]]))

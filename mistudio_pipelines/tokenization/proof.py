@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from mistudio_pipelines.errors import ErrorCode, MistudioError
+from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
+from mistudio_pipelines.progress import ShouldStop, never_stop
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.tokenization.results import TOKENIZATION_NAME, Counts, Tokenization
 from mistudio_pipelines.tokenization.row_files import hash_file
@@ -64,7 +65,9 @@ def missing_files(folder: Path, tokenization: Tokenization) -> list[str]:
     return problems
 
 
-def check_tokenization(store: DataStore, dataset_id: str, preset: str) -> list[str]:
+def check_tokenization(
+    store: DataStore, dataset_id: str, preset: str, should_stop: ShouldStop = never_stop
+) -> list[str]:
     """What does not balance or is damaged; an empty list is the proof that no token was lost or invented.
 
     The counts come from different places: the encoder counted documents and tokens, the layout counted what was put
@@ -74,16 +77,18 @@ def check_tokenization(store: DataStore, dataset_id: str, preset: str) -> list[s
         store: The data folder.
         dataset_id: The dataset.
         preset: The preset it is tokenized with.
+        should_stop: Polled before each file.
 
     Raises:
         MistudioError: `data_missing` or `data_corrupt` where there is nothing to check.
+        Stopped: Where `should_stop` said so.
     """
     tokenization = read_tokenization(store, dataset_id, preset)
     folder = store.tokenized(dataset_id, preset)
     return [
         *_unbalanced(tokenization),
         *_unbalanced_shards(tokenization),
-        *_damaged_files(folder, tokenization),
+        *_damaged_files(folder, tokenization, should_stop),
         *_wrong_id_counts(folder, tokenization),
     ]
 
@@ -115,9 +120,11 @@ def _unbalanced_shards(tokenization: Tokenization) -> list[str]:
     return problems
 
 
-def _damaged_files(folder: Path, tokenization: Tokenization) -> list[str]:
+def _damaged_files(folder: Path, tokenization: Tokenization, should_stop: ShouldStop) -> list[str]:
     problems = []
     for file in tokenization.files:
+        if should_stop():
+            raise Stopped("Checking the tokenization")
         path = folder / file.path
         if not path.is_file():
             problems.append(f"{file.path} is missing.")

@@ -16,7 +16,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from mistudio_pipelines.errors import ErrorCode, MistudioError
+from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
 from mistudio_pipelines.progress import Progress, ProgressCallback, ShouldStop, ignore_progress, never_stop
 from mistudio_pipelines.store.atomic import publish_folder, recover_folder
 from mistudio_pipelines.store.layout import DataStore
@@ -181,13 +181,7 @@ class _Run:
     def encode(self) -> tuple[EngineChoice, list[PieceReport]]:
         """Encode every shard that no earlier run has finished; returns the pieces in the order of the shards."""
         pieces, plan = self.place.pieces, self.plan
-        found = [read_report(pieces, shard.number, plan.work_fingerprint) for shard in plan.shards]
-        early = self._tokens_are_removed_early
-        reports = {
-            report.shard: report
-            for report in found
-            if report and piece_is_intact(pieces, report, tokens_may_be_gone=early)
-        }
+        reports = {report.shard: report for shard in plan.shards if (report := self._finished_piece(shard)) is not None}
         choice = plan_engine(self.store, plan, self.on_progress, self.should_stop)
         total = sum(shard.documents for shard in plan.shards)
 
@@ -205,6 +199,16 @@ class _Run:
             why = f"it gave other ids for sample {differences[0]} of dataset {plan.manifest.dataset_id}"
             withdraw_proof(self.store, plan.identity.sha256, "fastokens", "tokenizers", why)
         return choice, [reports[shard.number] for shard in plan.shards]
+
+    def _finished_piece(self, shard: InputShard) -> PieceReport | None:
+        """The report of a piece that an earlier run finished, after checking its bytes."""
+        if self.should_stop():
+            raise Stopped("Tokenization")
+        report = read_report(self.place.pieces, shard.number, self.plan.work_fingerprint)
+        may_be_gone = self._tokens_are_removed_early
+        if report is None or not piece_is_intact(self.place.pieces, report, tokens_may_be_gone=may_be_gone):
+            return None
+        return report
 
     def _encode_tasks(self, shards: Sequence[InputShard], choice: EngineChoice) -> list[EncodeTask]:
         plan = self.plan
@@ -255,7 +259,7 @@ class _Run:
 
     def write(self, tasks: Sequence[AssembleTask], choice: EngineChoice) -> dict[str, FileReport]:
         """Write every file that no earlier run has finished; returns the reports by name."""
-        reports = {task.name: report for task in tasks if (report := finished_file(task)) is not None}
+        reports = {task.name: report for task in tasks if (report := self._finished_file(task)) is not None}
         missing = [task for task in tasks if task.name not in reports]
         needs = PieceNeeds(self.place.pieces)
         if self._tokens_are_removed_early:
@@ -276,6 +280,11 @@ class _Run:
         tell()
         self._run(assemble_file, missing, take, tell)
         return reports
+
+    def _finished_file(self, task: AssembleTask) -> FileReport | None:
+        if self.should_stop():
+            raise Stopped("Tokenization")
+        return finished_file(task)
 
     def _run(
         self,

@@ -187,3 +187,37 @@ def test_progress_goes_up_and_ends_at_the_total(tmp_path, tokenizer_folder):
         of_stage = [progress for progress in told if progress.stage.startswith(stage)]
         assert [progress.done for progress in of_stage] == sorted(progress.done for progress in of_stage)
         assert of_stage[-1].done == of_stage[-1].total
+
+
+def test_what_a_process_refuses_is_the_same_sentence_as_in_a_thread(tmp_path, tokenizer_folder):
+    store = make_dataset(tmp_path, {"train": ["one two", "one unknown"]})
+    settings = {"context_size": 4, "begin_of_batch": None, "separator": None}
+
+    sentence = r"Sample 1 \(split train\) cannot be tokenized"
+    with (
+        ProcessPoolExecutor(1, get_context("spawn")) as executor,
+        pytest.raises(MistudioError, match=sentence) as refused,
+    ):
+        tokenize(store, tokenizer_folder("refusing"), executor=executor, **settings)
+    assert refused.value.code is ErrorCode.TOKENIZATION_FAILED
+    assert refused.value.details["sample"] == 1
+    assert refused.value.next_step
+
+
+def test_a_shard_whose_space_was_given_back_is_encoded_again_where_its_rows_were_damaged(
+    tmp_path, tokenizer_folder, monkeypatch
+):
+    whole = dataset(tmp_path / "whole")
+    tokenize(whole, tokenizer_folder("sample"), context_size=32)
+    store = dataset(tmp_path / "damaged")
+    monkeypatch.setattr(tokenize_module, "write_descriptions", lambda *_: (_ for _ in ()).throw(Crash()))
+    with pytest.raises(Crash):
+        tokenize(store, tokenizer_folder("sample"), context_size=32)
+    partial = store.tokenized_partial(DATASET_ID, "p")
+    assert not list(partial.glob(".work/pieces/*.ids"))
+    next((partial / "data").glob("*.parquet")).write_bytes(b"")
+    monkeypatch.setattr(tokenize_module, "write_descriptions", output.write_descriptions)
+
+    tokenize_dataset(store, DATASET_ID, "p")
+
+    assert files_of(store) == files_of(whole)
