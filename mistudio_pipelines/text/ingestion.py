@@ -46,7 +46,7 @@ from mistudio_pipelines.text.statistics_model import (
     read_statistics,
     write_statistics,
 )
-from mistudio_pipelines.text.statistics_scan import key_of, make_block, scan_tokens
+from mistudio_pipelines.text.statistics_scan import make_block, spell_tokens
 
 __all__ = ["INDEX_CODE_VERSION", "STATISTICS_CODE_VERSION", "IngestionResult", "ingest"]
 
@@ -230,11 +230,7 @@ def _spell(raw: Path, manifest: Manifest, wanted: set[int], should_stop: ShouldS
         return spelling
     for batches in _blocks(iter_text_batches(raw, manifest, batch_bytes=_BLOCK_BYTES, should_stop=should_stop)):
         block = make_block(0, [batch.texts for batch in batches])
-        missing = wanted - spelling.keys()
-        present = missing & set(scan_tokens(block).keys.tolist())
-        if present:
-            words = {word for word in block.data.decode().split()}
-            spelling |= {key: word for word in words if (key := key_of(word.encode())) in present}
+        spelling |= spell_tokens(block, wanted - spelling.keys())
         if len(spelling) == len(wanted):
             break
     return spelling

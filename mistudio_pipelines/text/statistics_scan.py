@@ -10,7 +10,7 @@ bytes and hashing what lies between, all as array operations, makes about 140 MB
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -136,9 +136,24 @@ def _mark_wide_spaces(data: np.ndarray, space: np.ndarray) -> None:
             space[places + step] = True
 
 
-def key_of(token: bytes) -> int:
-    """The key of one token, as `scan_tokens` gives it."""
-    return int(scan_tokens(TextBlock(0, token + b"\n", np.array([len(token) + 1]), np.zeros(1, np.bool_))).keys[0])
+def spell_tokens(block: TextBlock, keys: Collection[int]) -> dict[int, str]:
+    """The tokens of a block that have some keys.
+
+    Args:
+        block: The texts.
+        keys: Keys as `scan_tokens` gives them.
+
+    Returns:
+        The token of each key that is in the block.
+    """
+    starts, ends = token_bounds(block.data)
+    found = _token_keys(np.frombuffer(block.data, np.uint8), starts, ends - starts)
+    places = np.flatnonzero(np.isin(found, np.array(list(keys), np.uint64)))
+    different, first = np.unique(found[places], return_index=True)
+    return {
+        key: block.data[starts[place] : ends[place]].decode()
+        for key, place in zip(different.tolist(), places[first].tolist(), strict=True)
+    }
 
 
 def text_keys(block: TextBlock) -> np.ndarray:

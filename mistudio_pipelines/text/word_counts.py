@@ -19,8 +19,8 @@ import numpy as np
 if TYPE_CHECKING:
     import polars as pl
 
-# 16 bytes each: 64 MB, and about three times that while pairs are added up.
-DEFAULT_KEYS_IN_MEMORY: Final = 4 << 20
+# 16 bytes each: 32 MB, and some eight times that while as many more are added up.
+DEFAULT_KEYS_IN_MEMORY: Final = 2 << 20
 _KEYS_COUNTED_AT_ONCE: Final = 1 << 19
 _LEAST_COMPACTION: Final = 1 << 18
 

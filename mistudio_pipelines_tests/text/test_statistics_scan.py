@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mistudio_pipelines.text.statistics_scan import key_of, make_block, scan_tokens, text_keys
+from mistudio_pipelines.text.statistics_scan import make_block, scan_tokens, spell_tokens, text_keys
 
 WHITE_SPACE = "".join(chr(code) for code in range(0x110000) if chr(code).isspace())
 characters = st.one_of(
@@ -20,10 +20,12 @@ texts = st.lists(st.one_of(st.none(), st.text(characters), st.lists(long_words).
 @given(texts)
 def test_tokens_are_those_of_str_split(values):
     expected = [(value or "").split() for value in values]
-    tokens = scan_tokens(make_block(0, [pa.array(values, pa.string())]))
+    block = make_block(0, [pa.array(values, pa.string())])
+    tokens = scan_tokens(block)
     assert tokens.per_sample.tolist() == [len(words) for words in expected]
     words = [word for split in expected for word in split]
-    assert [key_of(word.encode()) for word in words] == tokens.keys.tolist()
+    spelling = spell_tokens(block, {*tokens.keys.tolist(), 1})
+    assert [spelling[key] for key in tokens.keys.tolist()] == words
     assert len(set(words)) == len(set(tokens.keys.tolist()))
 
 
