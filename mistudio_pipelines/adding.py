@@ -46,6 +46,7 @@ class AddRequest:
         allow_large: Allow a dataset over the size limit.
         strict: Refuse invalid UTF-8 in local files instead of replacing and counting it.
         tokenizations: Presets to tokenize it with as soon as it is there.
+        size_limit_bytes: Most bytes of local files that are accepted; None: no limit of their own.
     """
 
     repository: str | None = None
@@ -59,6 +60,7 @@ class AddRequest:
     allow_large: bool = False
     strict: bool = False
     tokenizations: tuple[str, ...] = ()
+    size_limit_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -196,14 +198,20 @@ def _plan_repository(store: DataStore, request: AddRequest, client: HubClient) -
         created_at=now(),
     )
     files = sum(len(files) for files in plan.splits.values())
-    warnings = ("The repository needs a script; the Hub's own Parquet conversion is used.",)
+    warnings = []
+    if plan.via_convert_branch:
+        warnings.append(
+            "The repository needs a script or has a format of its own; the Hub's Parquet conversion is used."
+        )
+    if plan.partially_converted:
+        warnings.append("The Hub has converted only the first part of this repository: the dataset is not complete.")
     return AddPlan(
         record,
         tuple(plan.available_splits),
         files,
         plan.file_format,
         free_bytes(store.root),
-        warnings if plan.via_convert_branch else (),
+        tuple(warnings),
     )
 
 
@@ -218,6 +226,7 @@ def _plan_local(
         text_column=request.text_column,
         splits=request.splits or None,
         name=request.name,
+        size_limit_bytes=request.size_limit_bytes,
         strict=request.strict,
         on_progress=on_progress,
         should_stop=should_stop,

@@ -12,6 +12,7 @@ from mistudio_pipelines.defs.assets.training import training
 from mistudio_pipelines.defs.checks import raw_files_intact
 from mistudio_pipelines.defs.jobs import JOBS
 from mistudio_pipelines.defs.resources import DataStoreResource, HuggingFaceHub, ShardExecutor
+from mistudio_pipelines.defs.schedules import observe_revisions_daily
 from mistudio_pipelines.defs.sensors import advance_datasets
 
 
@@ -33,6 +34,7 @@ def build_definitions(
         asset_checks=[raw_files_intact],
         jobs=[*JOBS],
         sensors=[advance_datasets],
+        schedules=[observe_revisions_daily],
         # One step, one process: a killed run leaves no process behind that goes on downloading.
         executor=dg.in_process_executor,
         resources={

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--allow-large", is_flag=True, help="Allow a dataset of 100 GB or more.")
 @click.option("--strict", is_flag=True, help="Refuse invalid UTF-8 instead of replacing and counting it.")
 @click.option("--tokenize", "tokenizations", multiple=True, help="Saved preset to tokenize it with; may be repeated.")
+@click.option("--size-limit", "size_limit_bytes", type=int, help="Refuse local files of more bytes than this.")
 @click.option("--local", is_flag=True, help="SOURCES are paths, whatever they look like.")
 @click.option("--dry-run", is_flag=True, help="Only validate and show the plan.")
 @click.option("--watch", "watch_it", is_flag=True, help="Follow it until it is ready.")

@@ -68,6 +68,9 @@ class AddDatasetConfig(dg.Config):
     strict: bool = Field(
         default=False, description="Refuse invalid UTF-8 in files instead of replacing and counting it."
     )
+    size_limit_bytes: int = Field(
+        default=0, ge=0, description="Refuse local files of more bytes than this; 0: no limit."
+    )
     tokenizations: list[str] = Field(
         default_factory=list, description="Saved presets to tokenize the dataset with as soon as it is there."
     )
@@ -100,6 +103,7 @@ def validate_and_register(
             allow_large=config.allow_large,
             strict=config.strict,
             tokenizations=tuple(config.tokenizations),
+            size_limit_bytes=config.size_limit_bytes or None,
         )
         plan = plan_adding(
             store, request, lambda token_name: hub.client(store, token_name), on_progress=step.on_progress
