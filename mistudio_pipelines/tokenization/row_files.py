@@ -56,6 +56,15 @@ def open_writer(path: Path | pa.NativeFile, schema: pa.Schema) -> pq.ParquetWrit
     )
 
 
+def arrow_array(values: np.ndarray) -> pa.Array:
+    """Numbers as an Arrow array, without a copy. `pa.array` would import pandas: half a second and 60 MB.
+
+    Args:
+        values: Contiguous numbers, none missing.
+    """
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
 def list_array(values: np.ndarray, bounds: np.ndarray, kind: pa.DataType) -> pa.Array:
     """Rows as an Arrow array.
 
@@ -67,10 +76,10 @@ def list_array(values: np.ndarray, bounds: np.ndarray, kind: pa.DataType) -> pa.
     wanted = np.dtype(str(kind.value_type))
     # Ids are below 2^31 wherever they are stored as int32, so their bytes are those of uint32.
     same_bytes = values.dtype == np.uint32 and wanted == np.int32
-    flat = pa.array(values.view(wanted) if same_bytes else values.astype(wanted, copy=False))
+    flat = arrow_array(values.view(wanted) if same_bytes else values.astype(wanted, copy=False))
     if pa.types.is_fixed_size_list(kind):
         return pa.FixedSizeListArray.from_arrays(flat, type=kind)
-    return pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), flat, type=kind)
+    return pa.ListArray.from_arrays(arrow_array(bounds.astype(np.int32)), flat, type=kind)
 
 
 def hash_file(path: Path) -> str:

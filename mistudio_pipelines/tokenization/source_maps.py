@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from mistudio_pipelines.store.atomic import fsync_file
 from mistudio_pipelines.tokenization.gathering import SourcePieces, source_pieces
 from mistudio_pipelines.tokenization.pieces import read_tables
-from mistudio_pipelines.tokenization.row_files import hash_file
+from mistudio_pipelines.tokenization.row_files import arrow_array, hash_file
 from mistudio_pipelines.tokenization.rows import NO_HEAD
 
 if TYPE_CHECKING:
@@ -33,14 +33,10 @@ def write_sources(task: AssembleTask, rows: np.ndarray, order: np.ndarray) -> st
 
     row = written_at[column("row")] if found else np.zeros(0, np.int64)
     by_row = np.lexsort((column("position"), row))
-    names = ("position", "length", "sample", "offset")
-    types = (pa.int32(), pa.int32(), pa.int64(), pa.int64())
-    table = pa.table(
-        {
-            "row": pa.array(row[by_row].astype(np.int32)),
-            **{name: pa.array(column(name)[by_row]).cast(kind) for name, kind in zip(names, types, strict=True)},
-        }
-    )
+    kinds = {"position": np.int32, "length": np.int32, "sample": np.int64, "offset": np.int64}
+    columns = {"row": row[by_row].astype(np.int32)}
+    columns |= {name: column(name)[by_row].astype(kind) for name, kind in kinds.items()}
+    table = pa.Table.from_arrays([arrow_array(values) for values in columns.values()], names=list(columns))
     temporary = task.sources_path.with_name(f".{task.name}.tmp")
     try:
         pq.write_table(
