@@ -26,6 +26,6 @@ def mark_damaged(folder: Path, problems: Sequence[str]) -> None:
         (folder / _MARK).unlink(missing_ok=True)
 
 
-def is_damaged(folder: Path) -> bool:
+def is_damaged(folder: str | Path) -> bool:
     """True where a verification found the files damaged."""
-    return (folder / _MARK).exists()
+    return Path(folder, _MARK).exists()
