@@ -9,11 +9,10 @@ from mistudio_pipelines.defs.descriptions import index_metadata, statistics_meta
 from mistudio_pipelines.defs.operation import operation, require_dataset
 from mistudio_pipelines.defs.partitions import DATASETS
 from mistudio_pipelines.defs.resources import DataStoreResource
+from mistudio_pipelines.text.fingerprint import INDEX_CODE_VERSION, STATISTICS_CODE_VERSION
 
-INGESTION_CODE_VERSION = "1"
 
-
-def _spec(name: str, kinds: set[str], description: str) -> dg.AssetSpec:
+def _spec(name: str, code_version: str, kinds: set[str], description: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         name,
         deps=["raw"],
@@ -21,7 +20,7 @@ def _spec(name: str, kinds: set[str], description: str) -> dg.AssetSpec:
         group_name=names.GROUP,
         owners=[names.OWNER],
         kinds=kinds,
-        code_version=INGESTION_CODE_VERSION,
+        code_version=code_version,
         description=description,
     )
 
@@ -31,13 +30,15 @@ def _spec(name: str, kinds: set[str], description: str) -> dg.AssetSpec:
     specs=[
         _spec(
             "statistics",
-            {"polars", "json"},
+            STATISTICS_CODE_VERSION,
+            {"json"},
             "Exact statistics of every sample of a dataset: samples, whitespace tokens and their distribution, "
             "vocabulary, characters, nulls, duplicates, other columns; also in `metadata/{id}_stats.json`. "
             "Made by itself after a download; an unchanged dataset is not read again.",
         ),
         _spec(
             "sample_index",
+            INDEX_CODE_VERSION,
             {"tantivy"},
             "Full-text index and sample columns of a dataset, for searching, filtering and paging. "
             "Made in the same pass as `statistics`. Look through it with the job `browse_samples` or "

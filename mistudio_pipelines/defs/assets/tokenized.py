@@ -9,6 +9,7 @@ from mistudio_pipelines.defs.partitions import DATASET_BY_TOKENIZATION, split_pa
 from mistudio_pipelines.defs.resources import DataStoreResource, ShardExecutor
 from mistudio_pipelines.store.locks import dataset_lock, tokenized_part
 
+# Written again here, so that loading the definitions does not import the code; a test keeps them equal.
 TOKENIZED_CODE_VERSION = "1"
 
 
