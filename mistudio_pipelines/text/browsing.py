@@ -122,12 +122,12 @@ class SampleBrowser:
         self._store = store
         self._dataset_id = dataset_id
         self._lock = threading.Lock()
-        self._opened: tuple[object, Manifest, SampleIndex | MistudioError] | None = None
+        self._opened: tuple[object, Manifest, SampleIndex] | None = None
 
     def close(self) -> None:
         """Let the index go; the next page opens it again."""
         with self._lock:
-            if self._opened is not None and isinstance(self._opened[2], SampleIndex):
+            if self._opened is not None:
                 self._opened[2].close()
             self._opened = None
 
@@ -150,7 +150,10 @@ class SampleBrowser:
             state = tuple(_stamp(path) for path in (raw / MANIFEST_NAME, index_folder / SUMMARY_NAME))
             if self._opened is None or self._opened[0] != state:
                 manifest = read_manifest(raw)
-                self._opened = (state, manifest, self._open_index(manifest))
+                index = self._open_index(manifest)
+                if isinstance(index, MistudioError):
+                    return manifest, index  # looked for again with the next page
+                self._opened = (state, manifest, index)
             return self._opened[1], self._opened[2]
 
     def _open_index(self, manifest: Manifest) -> SampleIndex | MistudioError:
@@ -207,6 +210,7 @@ class _View:
     def page(self, offset: int) -> tuple[int, list[int]]:
         """Number of matching samples, and the numbers of those on the page."""
         limit, order = self.query.page_size, self.query.sort
+        offset = min(offset, self.manifest.rows)  # pages may be asked for that no number of ours could hold
         if self._node is not None:
             return self.index.page(self._node, self._filters, offset, limit, order)
         ranges = self._filters.ranges or ((0, self.manifest.rows),)
@@ -234,15 +238,14 @@ class _View:
         found = self._count(Filters())
         if not found:
             return f"No sample matches the search {query.search}."
-        before = f"{found:,} samples match the search" if self._node is not None else f"Of {found:,} samples"
-        in_splits = self._count(Filters(self._filters.ranges))
-        splits = " or ".join(query.splits or ())
-        if not in_splits:
-            return (
-                f"{before}, but none of them is in split {splits}." if self._node else f"Split {splits} has no samples."
-            )
-        where = f"{in_splits:,} of them in split {splits}, " if query.splits else ""
-        return f"{before}, {where}but none has {_token_range(query)}."
+        left = f"{found:,} samples match the search" if self._node is not None else f"There are {found:,} samples"
+        if query.splits:
+            found = self._count(Filters(self._filters.ranges))
+            splits = " or ".join(query.splits)
+            if not found:
+                return f"{left}, but none of them is in split {splits}."
+            left = f"{left}, {found:,} of them in split {splits}"
+        return f"{left}, but none of these has {_token_range(query)}."
 
     def _count(self, filters: Filters) -> int:
         if self._node is not None:

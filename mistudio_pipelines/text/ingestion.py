@@ -13,11 +13,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mistudio_pipelines.errors import ErrorCode, MistudioError
+from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
 from mistudio_pipelines.progress import Progress, ProgressCallback, ShouldStop, ignore_progress, never_stop
 from mistudio_pipelines.store.atomic import publish_folder, recover_folder
 from mistudio_pipelines.store.layout import DataStore
@@ -58,7 +59,7 @@ _BLOCK_TEXTS: Final = 65_536
 # Inside the partial folder: what becomes the index, and what counters spill.
 _INDEX: Final = "index"
 _SPILLED: Final = "spilled"
-_WAIT_SECONDS: Final = 24 * 3600.0
+_POLL_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ def ingest(
             were replaced during the pass.
         Stopped: As soon as `should_stop` says so.
     """
-    with dataset_lock(store, dataset_id, INDEX_PART, "being indexed", wait_seconds=_WAIT_SECONDS):
+    with ExitStack() as held:
+        _wait_for_lock(held, store, dataset_id, should_stop)
         recover_folder(store.index(dataset_id))
         manifest = read_manifest(store.raw(dataset_id))
         fingerprint = fingerprint_of(store, dataset_id, manifest)
@@ -109,6 +111,19 @@ def ingest(
             statistics, index = found
         samples = _first_samples(store.raw(dataset_id), manifest)
         return IngestionResult(statistics, index, found is not None, samples)
+
+
+def _wait_for_lock(held: ExitStack, store: DataStore, dataset_id: str, should_stop: ShouldStop) -> None:
+    """Wait until no other run indexes the dataset: what it makes is what we want too."""
+    while True:
+        try:
+            held.enter_context(dataset_lock(store, dataset_id, INDEX_PART, "being indexed", wait_seconds=_POLL_SECONDS))
+            return
+        except MistudioError as error:
+            if error.code != ErrorCode.BUSY:
+                raise
+            if should_stop():
+                raise Stopped("Waiting for another run that indexes the dataset") from error
 
 
 def _find_finished(
@@ -258,17 +273,14 @@ def _refuse_what_does_not_hold(
 
 
 def _first_samples(raw: Path, manifest: Manifest) -> list[dict[str, Any]]:
-    """The first samples of each split in turn... the first of the dataset, with the beginning of their texts."""
+    """The first samples of the dataset, with the beginning of their texts."""
     numbers = range(min(FIRST_SAMPLES, manifest.rows))
     texts = read_samples(raw, manifest, numbers, [manifest.text_column])[manifest.text_column].to_pylist()
-    bounds = [
-        (sum(list(manifest.rows_by_split.values())[: place + 1]), split)
-        for place, split in enumerate(manifest.rows_by_split)
-    ]
+    splits = [split for split, rows in manifest.rows_by_split.items() for _ in range(min(rows, len(numbers)))]
     return [
         {
             "number": number,
-            "split": next(split for end, split in bounds if number < end),
+            "split": splits[number],
             "tokens": len((text or "").split()),
             "text": (text or "")[:_PREVIEW_CHARACTERS],
         }

@@ -83,6 +83,9 @@ def parse_query(query: str) -> Node:
     """
     if len(query) > LONGEST_QUERY:
         raise _error(query, LONGEST_QUERY, f"a search has at most {LONGEST_QUERY} characters")
+    for position, character in enumerate(query):
+        if 0xD800 <= ord(character) < 0xE000:
+            raise _error(query[:position], position, "what follows is half a character")
     return _Parser(query).parse()
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _TOKENIZER: Final = "spaces"
 _WRITER_BYTES: Final = 400_000_000
-# tantivy's queue holds 10,000 texts of any size, and a segment of this much text needs no merge below 3 GB.
+# A commit empties tantivy's queue, which holds 10,000 texts of any size; fewer commits mean fewer segments to merge.
 _BYTES_PER_COMMIT: Final = 384_000_000
 _ACCENTED_IN_MEMORY: Final = 50_000
 # tantivy does not say why it could not write; with less than this left it was the disk.

@@ -18,6 +18,7 @@ from mistudio_pipelines.text.search_words import LETTER, MARK, SINGLE, classify,
 _AROUND: Final = 80
 _MOST_SNIPPETS: Final = 3
 _MOST_HIGHLIGHTS: Final = 40
+_MOST_PHRASES: Final = 50
 _BEGINNING: Final = 200
 
 
@@ -73,7 +74,9 @@ def find_snippets(text: str, phrases: Sequence[WrittenPhrase]) -> tuple[Snippet,
 
 
 def find_highlights(text: str, phrases: Sequence[WrittenPhrase]) -> list[tuple[int, int]]:
-    """Where a text holds the phrases: ranges of characters, ascending and apart; the first forty of each.
+    """Where a text holds the phrases: ranges of characters, ascending and apart.
+
+    Up to forty of each of the first fifty phrases are looked for.
 
     Args:
         text: A text in normal form C.
@@ -84,7 +87,8 @@ def find_highlights(text: str, phrases: Sequence[WrittenPhrase]) -> list[tuple[i
     lowered = text.lower().replace("ς", "σ")
     if len(lowered) != len(text):
         lowered = "".join(map(lower, text))
-    found = sorted(span for phrase in phrases for span in islice(_spans(lowered, phrase), _MOST_HIGHLIGHTS))
+    searched = phrases[:_MOST_PHRASES]
+    found = sorted(span for phrase in searched for span in islice(_spans(lowered, phrase), _MOST_HIGHLIGHTS))
     merged: list[tuple[int, int]] = []
     for start, end in found:
         if merged and start < merged[-1][1]:
@@ -100,16 +104,14 @@ def _spans(lowered: str, phrase: WrittenPhrase) -> Iterator[tuple[int, int]]:
     compiled = re.compile(pattern)
     position = 0
     while (match := compiled.search(lowered, position)) is not None:
+        start, position = match.start(), match.start() + 1
+        # In this order: the end of a token of a million letters is looked for once, not from each of its letters.
+        if not _starts_word(lowered, start):
+            continue
         end = _end_of_word(lowered, match.end(), phrase.prefix)
-        if (
-            end is not None
-            and _starts_word(lowered, match.start())
-            and _is_phrase(lowered[match.start() : end], phrase)
-        ):
-            yield match.start(), end
+        if end is not None and _is_phrase(lowered[start:end], phrase):
+            yield start, end
             position = end
-        else:
-            position = match.start() + 1
 
 
 def _starts_word(text: str, start: int) -> bool:

@@ -1,7 +1,6 @@
-"""The columns beside the text: type, nulls, how many different values or which range.
+"""The columns beside the text: type, nulls, how many different values, which range.
 
-What belongs here: what Parquet's footers already know, and the one read that counting different values takes. What
-does not: the text itself (`statistics.py`).
+What belongs here: the one read of each column that this takes. What does not: the text itself (`statistics.py`).
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ def column_statistics(
 ) -> tuple[ColumnStatistics, ...]:
     """Statistics of every top-level column but the text.
 
-    A column is read only until it has more different values than are counted.
-
     Args:
         folder: The raw folder.
         manifest: Its manifest.
@@ -42,43 +39,68 @@ def column_statistics(
         MistudioError: `data_corrupt` where a file cannot be read.
         Stopped: As soon as `should_stop` says so.
     """
-    types: dict[str, pa.DataType] = {}
+    types: dict[str, list[pa.DataType]] = {}
     for file in manifest.files:
         for field in _guarded(manifest, lambda path=folder / file.path: pq.read_schema(path)):
-            types.setdefault(field.name, field.type)
-    names = [name for name in types if name != manifest.text_column]
-    return tuple(_describe(folder, manifest, name, types[name], should_stop) for name in names)
+            known = types.setdefault(field.name, [])
+            if field.type not in known:
+                known.append(field.type)
+    types.pop(manifest.text_column, None)
+    return tuple(_describe(folder, manifest, name, kinds, should_stop) for name, kinds in types.items())
 
 
 def _describe(
-    folder: Path, manifest: Manifest, name: str, kind: pa.DataType, should_stop: ShouldStop
+    folder: Path, manifest: Manifest, name: str, kinds: list[pa.DataType], should_stop: ShouldStop
 ) -> ColumnStatistics:
-    if pa.types.is_nested(kind) or pa.types.is_null(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    shown = " or ".join(map(str, kinds))
+    kind = _common_type(kinds)
+    if kind is None:
         # No order, no equality that people would count by: its nulls are all there is to say.
-        return ColumnStatistics(name=name, type=str(kind), nulls=_count_nulls(folder, manifest, name, should_stop))
+        return ColumnStatistics(name=name, type=shown, nulls=_count_nulls(folder, manifest, name, should_stop))
     nulls = 0
     seen: pa.Array = pa.array([], kind)
     smallest: list[Any] = []
     largest: list[Any] = []
-    ordered = not pa.types.is_boolean(kind)
     for array in _read(folder, manifest, name, kind, should_stop):
         nulls += array.null_count
         if len(seen) <= MOST_DISTINCT:
             seen = pc.unique(pa.concat_arrays([seen, pc.unique(array.drop_null())]))
-        if ordered and array.null_count < len(array):
+        if not pa.types.is_boolean(kind) and array.null_count < len(array):
             both = pc.min_max(array)
             smallest = [min([*smallest, both["min"].as_py()])]
             largest = [max([*largest, both["max"].as_py()])]
     known = len(seen) <= MOST_DISTINCT
     return ColumnStatistics(
         name=name,
-        type=str(kind),
+        type=shown,
         nulls=nulls,
         distinct=len(seen) if known else None,
         distinct_over=None if known else MOST_DISTINCT,
         minimum=_shown(smallest),
         maximum=_shown(largest),
     )
+
+
+def _common_type(kinds: list[pa.DataType]) -> pa.DataType | None:
+    """The type to compare a column's values in, where the files agree on one that has an order or is yes and no."""
+    plain = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in kinds]
+    try:
+        schemas = [pa.schema([("column", kind)]) for kind in plain]
+        common = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pa.ArrowException:
+        return None
+    comparable = (
+        pa.types.is_boolean,
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_decimal,
+        pa.types.is_date,
+        pa.types.is_time,
+        pa.types.is_timestamp,
+        pa.types.is_string,
+        pa.types.is_large_string,
+    )
+    return common if any(is_type(common) for is_type in comparable) else None
 
 
 def _count_nulls(folder: Path, manifest: Manifest, name: str, should_stop: ShouldStop) -> int:
@@ -89,7 +111,10 @@ def _read(
     folder: Path, manifest: Manifest, name: str, kind: pa.DataType | None, should_stop: ShouldStop
 ) -> Iterator[pa.Array]:
     for file in manifest.files:
-        with pq.ParquetFile(folder / file.path, pre_buffer=False, buffer_size=1 << 20) as parquet:
+        path = folder / file.path
+        with _guarded(
+            manifest, lambda path=path: pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+        ) as parquet:
             if name not in parquet.schema_arrow.names:
                 yield pa.nulls(file.rows, kind or pa.null())
                 continue

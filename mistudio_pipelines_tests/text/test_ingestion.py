@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
+from mistudio_pipelines.store.locks import INDEX_PART, dataset_lock
 from mistudio_pipelines.store.manifest import read_manifest
 from mistudio_pipelines.text import ingestion
 from mistudio_pipelines.text.browsing import SampleQuery, browse
@@ -320,6 +321,31 @@ def test_a_column_that_only_some_files_have_is_null_in_the_others(tmp_path):
     store = make_dataset(tmp_path, {"train": ["a"], "test": ["b", "c"]}, columns={"test": {"year": [1990, 2000]}})
     (year,) = ingest(store, DATASET_ID).statistics.columns
     assert (year.nulls, year.distinct, year.minimum, year.maximum) == (1, 2, "1990", "2000")
+
+
+def test_a_column_whose_type_differs_between_files_is_described_as_far_as_the_types_go(tmp_path):
+    store = make_dataset(
+        tmp_path,
+        {"train": ["a", "b"], "test": ["c"]},
+        columns={
+            "train": {
+                "n": pa.array([1, 2], pa.int32()),
+                "mixed": [1, None],
+                "c": pa.array(["x", "y"]).dictionary_encode(),
+            },
+            "test": {"n": pa.array([3.5]), "mixed": [[1]], "c": ["x"]},
+        },
+    )
+    number, mixed, category = ingest(store, DATASET_ID).statistics.columns
+    assert (number.type, number.minimum, number.maximum, number.distinct) == ("int32 or double", "1.0", "3.5", 3)
+    assert (mixed.type, mixed.nulls, mixed.distinct) == ("int64 or list<element: int64>", 1, None)
+    assert category.distinct == 2
+
+
+def test_a_stop_while_another_run_indexes_is_prompt(tmp_path):
+    store = make_dataset(tmp_path, {"train": TEXTS})
+    with dataset_lock(store, DATASET_ID, INDEX_PART, "being indexed"), pytest.raises(Stopped):
+        ingest(store, DATASET_ID, should_stop=lambda: True)
 
 
 def test_statistics_that_do_not_add_up_are_told_one_by_one(tmp_path):

@@ -56,6 +56,7 @@ def test_queries_are_read_as_people_mean_them(query, tree):
         ('""', 0, "hold no word"),
         ("", 0, "nothing to search for"),
         ("(" * 60 + "a", 50, "nested"),
+        ("cat \ud800", 4, "half a character"),
         ("a" * (LONGEST_QUERY + 1), LONGEST_QUERY, "at most"),
     ],
 )
