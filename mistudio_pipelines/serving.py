@@ -78,10 +78,14 @@ def answers(url: str, path: str = "/server_info") -> bool:
 
 
 def stop_leftovers(home: Path) -> None:
-    """End services whose starter was killed; they would serve an instance that nobody watches."""
+    """End services whose starter was killed; they would serve an instance that nobody watches.
+
+    Where this very process started them, only they are ended.
+    """
     server = _read_note(home)
     if server is not None:
-        end_processes([child for process in server.alive() for child in (process, *process.children(recursive=True))])
+        alive = [process for process in server.alive() if process.pid != os.getpid()]
+        end_processes([child for process in alive for child in (process, *process.children(recursive=True))])
     _note(home).unlink(missing_ok=True)
 
 

@@ -44,29 +44,30 @@ class Condition:
 
 def read_condition(store: DataStore, dataset_id: str) -> Condition:
     """Look what of a dataset is on disk."""
-    raw, raw_bytes = _read_raw(store.raw(dataset_id))
-    tokenizations = _read_tokenizations(store.tokenized_of(dataset_id))
+    raw, raw_bytes = _read_raw(os.fspath(store.raw(dataset_id)))
+    tokenizations = _read_tokenizations(os.fspath(store.tokenized_of(dataset_id)))
     return Condition(
         raw,
         raw_bytes,
-        has_index=(store.index(dataset_id) / INDEX_SUMMARY_NAME).exists() and store.statistics(dataset_id).exists(),
+        has_index=_has_size(f"{store.index(dataset_id)}/{INDEX_SUMMARY_NAME}")
+        and _has_size(os.fspath(store.statistics(dataset_id))),
         tokenizations=tuple(sorted(preset for preset, is_whole in tokenizations.items() if is_whole)),
         damaged_tokenizations=tuple(sorted(preset for preset, is_whole in tokenizations.items() if not is_whole)),
     )
 
 
-def _read_raw(folder: Path) -> tuple[Literal["complete", "missing", "damaged"], int]:
+def _read_raw(folder: str) -> tuple[Literal["complete", "missing", "damaged"], int]:
     try:
-        sizes = read_remembered(folder / MANIFEST_NAME, _files_of)
+        sizes = read_remembered(f"{folder}/{MANIFEST_NAME}", _files_of)
     except (FileNotFoundError, NotADirectoryError):
         return "missing", 0
     except (OSError, ValueError, KeyError, TypeError):
         return "damaged", 0
-    whole = _are_whole(folder, sizes) and not is_damaged(folder)
+    whole = _are_whole(folder, sizes) and not is_damaged(Path(folder))
     return "complete" if whole else "damaged", sum(size for _, size in sizes)
 
 
-def _read_tokenizations(folder: Path) -> dict[str, bool]:
+def _read_tokenizations(folder: str) -> dict[str, bool]:
     """Each tokenization, and whether it is whole. A folder without a description is no tokenization yet."""
     found: dict[str, bool] = {}
     try:
@@ -75,13 +76,13 @@ def _read_tokenizations(folder: Path) -> dict[str, bool]:
         return found
     for name in names:
         try:
-            sizes = read_remembered(folder / name / TOKENIZATION_NAME, _files_of)
+            sizes = read_remembered(f"{folder}/{name}/{TOKENIZATION_NAME}", _files_of)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError, KeyError, TypeError):
             found[name] = False
         else:
-            found[name] = _are_whole(folder / name, sizes)
+            found[name] = _are_whole(f"{folder}/{name}", sizes)
     return found
 
 
@@ -90,8 +91,14 @@ def _files_of(content: bytes) -> FileSizes:
     return tuple((str(file["path"]), int(file["size"])) for file in json.loads(content)["files"])
 
 
-def _are_whole(folder: Path, sizes: FileSizes) -> bool:
+def _are_whole(folder: str, sizes: FileSizes) -> bool:
+    return all(_has_size(f"{folder}/{name}", size) for name, size in sizes)
+
+
+def _has_size(path: str, size: int | None = None) -> bool:
+    """True where there is such a file, of that size if one is given."""
     try:
-        return all((folder / name).stat().st_size == size for name, size in sizes)
-    except OSError:
+        found = os.stat(path).st_size  # noqa: PTH116  (thousands for a list: making paths would take longest)
+    except (OSError, ValueError):
         return False
+    return size is None or found == size

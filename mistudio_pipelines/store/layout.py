@@ -7,6 +7,7 @@ folder appears complete or not at all.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mistudio_pipelines.store.ids import check_dataset_id, check_preset_name
@@ -22,32 +23,32 @@ class DataStore:
 
     root: Path
 
-    @property
+    @cached_property
     def raw_root(self) -> Path:
         """Folder of the raw datasets."""
         return self.root / "datasets" / "raw"
 
-    @property
+    @cached_property
     def index_root(self) -> Path:
         """Folder of the search indexes."""
         return self.root / "datasets" / "index"
 
-    @property
+    @cached_property
     def tokenized_root(self) -> Path:
         """Folder of the tokenized datasets."""
         return self.root / "datasets" / "tokenized"
 
-    @property
+    @cached_property
     def metadata_root(self) -> Path:
         """Folder of records, statistics, presets and the audit trail."""
         return self.root / "datasets" / "metadata"
 
-    @property
+    @cached_property
     def trash_root(self) -> Path:
         """Folder that deleted folders are renamed into before their files are removed."""
         return self.root / "datasets" / ".trash"
 
-    @property
+    @cached_property
     def locks_root(self) -> Path:
         """Folder of the lock files."""
         return self.root / "datasets" / ".locks"

@@ -16,7 +16,7 @@ _MOST = 20_000
 _remembered: dict[tuple[str, Callable[[bytes], Any]], tuple[tuple[int, int, int], Any]] = {}
 
 
-def read_remembered(path: Path, parse: Callable[[bytes], Value]) -> Value:
+def read_remembered(path: Path | str, parse: Callable[[bytes], Value]) -> Value:
     """What a function makes of a file's bytes.
 
     Args:
@@ -26,15 +26,21 @@ def read_remembered(path: Path, parse: Callable[[bytes], Value]) -> Value:
     Raises:
         OSError: Where the file cannot be read. What `parse` raises is raised here and not remembered.
     """
-    found = path.stat()
+    name = os.fspath(path)
+    found = os.stat(name)  # noqa: PTH116  (a list of datasets asks for thousands: making paths would take longest)
     identity = (found.st_ino, found.st_mtime_ns, found.st_size)
-    key = (os.fspath(path), parse)
+    key = (name, parse)
     known = _remembered.get(key)
     if known is not None and known[0] == identity:
         value: Value = known[1]
         return value
-    value = parse(path.read_bytes())
+    value = parse(Path(name).read_bytes())
     if len(_remembered) >= _MOST:
-        _remembered.clear()
+        forget_all()
     _remembered[key] = (identity, value)
     return value
+
+
+def forget_all() -> None:
+    """Read every file again at the next look."""
+    _remembered.clear()

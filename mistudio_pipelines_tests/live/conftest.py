@@ -20,6 +20,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         try:
             yield running
         finally:
-            running.services.stop()
+            running.stop()
             os.environ.clear()
             os.environ.update(before)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 from mistudio_pipelines.client import MistudioClient
 from mistudio_pipelines.defs.instance import open_instance
 from mistudio_pipelines.defs.names import WORKER_TAG
-from mistudio_pipelines.defs.recovery import recover_before_start
+from mistudio_pipelines.defs.recovery import recover_before_start, settle_after_stop
 from mistudio_pipelines.defs.status import DatasetOverview, list_datasets
 from mistudio_pipelines.defs.workers import Worker
 from mistudio_pipelines.processes import process_start
@@ -31,6 +32,24 @@ from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines_tests.hub_server import HubServer
 
 PROJECT = Path(__file__).parents[2]
+
+
+_ADD_ALL = """
+import sys
+from pathlib import Path
+from mistudio_pipelines.adding import AddRequest, plan_adding
+from mistudio_pipelines.defs.instance import open_instance
+from mistudio_pipelines.defs.registration import register_dataset
+from mistudio_pipelines.defs.resources import HuggingFaceHub
+from mistudio_pipelines.store.layout import DataStore
+
+store = DataStore(Path(sys.argv[2]))
+with open_instance(Path(sys.argv[1])) as instance:
+    for repository in sys.argv[3:]:
+        request = AddRequest(repository=repository)
+        plan = plan_adding(store, request, lambda token_name: HuggingFaceHub().client(store, token_name))
+        print(register_dataset(instance, store, plan).id)
+"""
 
 
 def parquet_bytes(texts: list[str], row_group_size: int = 500) -> bytes:
@@ -88,15 +107,31 @@ class Stack:
         """Add a dataset and return its id."""
         return str(json.loads(self.mistudio("add", *arguments, "--json"))["id"])
 
+    @cached_property
+    def instance(self) -> dg.DagsterInstance:
+        """Opened once: these tests look at it again and again."""
+        return open_instance(self.home)
+
+    def add_all(self, repositories: list[str]) -> list[str]:
+        """Add many repositories in one process, as a script would, and return their ids."""
+        done = subprocess.run(
+            [sys.executable, "-c", _ADD_ALL, str(self.home), str(self.store.root), *repositories],
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            timeout=150,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.split()
+
     def datasets(self) -> dict[str, DatasetOverview]:
-        with open_instance(self.home) as instance:
-            return {one.record.id: one for one in list_datasets(instance, self.store)}
+        return {one.record.id: one for one in list_datasets(self.instance, self.store)}
 
     def wait_for_server(self) -> None:
         """Wait until the UI answers and knows the code, after one of them was started again."""
         self.wait(lambda: code_is_loaded(self.services.url), what="the webserver")
 
-    def wait(self, ready: Callable[[], Any], seconds: float = 120.0, what: str = "it", pause: float = 0.3) -> Any:
+    def wait(self, ready: Callable[[], Any], seconds: float = 120.0, what: str = "it", pause: float = 0.5) -> Any:
         """Wait until something is true, and return it."""
         deadline = time.monotonic() + seconds
         while not (value := ready()):
@@ -120,13 +155,11 @@ class Stack:
 
     def runs(self, job: str, dataset_id: str | None = None) -> list[dg.DagsterRun]:
         tags = {"mistudio/dataset_id": dataset_id} if dataset_id else None
-        with open_instance(self.home) as instance:
-            return list(instance.get_runs(dg.RunsFilter(job_name=job, tags=tags)))
+        return list(self.instance.get_runs(dg.RunsFilter(job_name=job, tags=tags)))
 
     def workers(self) -> list[Worker]:
         """The processes that work on runs now."""
-        with open_instance(self.home) as instance:
-            runs = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+        runs = self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
         found = (Worker.from_tag(run.tags.get(WORKER_TAG)) for run in runs)
         return [worker for worker in found if worker is not None and worker.is_alive]
 
@@ -143,6 +176,12 @@ class Stack:
             process.wait()
         self.wait(lambda: not any(process_start(pid) for pid in pids), what="the killed to be gone", pause=0.02)
 
+    def stop(self) -> None:
+        """End everything."""
+        self.services.stop()
+        settle_after_stop(self.home)
+        self.instance.dispose()
+
     def restart(self) -> None:
         """Start again after everything was killed, as `mistudio up` does."""
         recover_before_start(self.store, self.home)
@@ -152,13 +191,12 @@ class Stack:
     def step_times(self, asset: str) -> list[tuple[float, float]]:
         """When each run of an asset's step began and ended, in order."""
         times = []
-        with open_instance(self.home) as instance:
-            for run in instance.get_runs():
-                times += [
-                    (step.start_time, step.end_time)
-                    for step in instance.get_run_step_stats(run.run_id)
-                    if step.step_key == asset and step.start_time and step.end_time
-                ]
+        for run in self.instance.get_runs():
+            times += [
+                (step.start_time, step.end_time)
+                for step in self.instance.get_run_step_stats(run.run_id)
+                if step.step_key == asset and step.start_time and step.end_time
+            ]
         return sorted(times)
 
 

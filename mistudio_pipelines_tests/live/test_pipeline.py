@@ -91,7 +91,7 @@ def test_ten_downloads_run_one_at_a_time_and_lead_to_ten_ingestions_across_a_dae
     for number in range(10):
         _add_repository(stack, f"someone/many-{number}", samples=3000)
     stack.hub.faults.slow("*many-*parquet", 1_500_000)
-    added = [stack.add(f"someone/many-{number}") for number in range(10)]
+    added = stack.add_all([f"someone/many-{number}" for number in range(10)])
 
     # Three of them are started by hand as well, in the ways that a person has.
     processes = [_materialize_in_process(stack, added[7]), _launch_with_dagster(stack, added[8])]
