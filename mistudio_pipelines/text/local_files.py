@@ -1,14 +1,13 @@
 """Local files and folders as a dataset: what is there, which split it belongs to, and which column is the text.
 
 What belongs here: everything that is decided before local files are converted. What does not: reading them
-(`formats/`), converting them (`conversion.py`), splits from names (`local_splits.py`).
+(`formats/`), converting them (`conversion.py`), finding them (`local_finding.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,17 +25,11 @@ from mistudio_pipelines.progress import (
 from mistudio_pipelines.store.manifest import Origin
 from mistudio_pipelines.store.raw_folder import file_sha256
 from mistudio_pipelines.text.columns import choose_text_column, list_names
-from mistudio_pipelines.text.formats.detection import Detected, accepted_extensions_sentence, detect_format
 from mistudio_pipelines.text.formats.reader import iter_tables
-from mistudio_pipelines.text.formats.source import Format, Reading, SourceFile
-from mistudio_pipelines.text.formats.streams import list_zip_formats
-from mistudio_pipelines.text.local_splits import assign_splits, find_saved_splits, order_splits
+from mistudio_pipelines.text.formats.source import Reading, SourceFile
+from mistudio_pipelines.text.local_finding import FoundFile, find_files, readable_path
 
 _OTHER_SEPARATORS = ("\t", ";", "|")
-# Descriptions of datasets, by the names that `datasets` and this product give them; never data.
-_NOT_DATA = frozenset(
-    {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json", "manifest.json"}
-)
 
 
 @dataclass(frozen=True)
@@ -64,16 +57,6 @@ class LocalPlan:
     pipeline_bytes: int
     revision: str
     ignored: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A file, by its path and by its name below what the user gave."""
-
-    path: Path
-    name: str
-    detected: Detected
-    split: str | None = None
 
 
 def plan_local_files(
@@ -105,7 +88,7 @@ def plan_local_files(
             `unknown_split_or_config`, `dataset_too_large`.
         Stopped: As soon as `should_stop` says so.
     """
-    found, ignored = _find_all(paths)
+    found, ignored = find_files(paths)
     chosen = _choose_splits(found, splits)
     unhashed = [_to_source(file) for file in chosen]
     total = sum(source.origin.size for source in unhashed)
@@ -132,110 +115,7 @@ def plan_local_files(
     )
 
 
-def _find_all(paths: Sequence[Path]) -> tuple[list[_Found], list[str]]:
-    """Files with their splits, and the names of those that were left out."""
-    found: list[_Found] = []
-    ignored: list[str] = []
-    for path in paths:
-        if _readable(path) != str(path):
-            raise MistudioError(
-                ErrorCode.PATH_NOT_FOUND, f"The name {_readable(path)} is no valid UTF-8.", "Rename the file or folder."
-            )
-        if path.is_dir():
-            files, others = _find_in_folder(path)
-            found += files
-            ignored += others
-        elif path.is_file():
-            found.append(_Found(path, path.name, _detect_or_fail(path)))
-        else:
-            raise MistudioError(
-                ErrorCode.PATH_NOT_FOUND, f"There is no file or folder {path}.", "Check the path and its spelling."
-            )
-    if not found:
-        raise MistudioError(ErrorCode.PATH_NOT_FOUND, "No file was given.", "Name a file or a folder.")
-    found = list({file.path.resolve(): file for file in found}.values())
-    assigned = assign_splits([file.name for file in found if file.split is None])
-    complete = [replace(file, split=file.split or assigned.get(file.name)) for file in found]
-    ignored += [_readable(Path(file.name)) for file in complete if file.split is None]
-    with_split = [file for file in complete if file.split is not None]
-    order = order_splits([file.split or "" for file in with_split])
-    return sorted(with_split, key=lambda file: order.index(file.split or "")), ignored
-
-
-def _find_in_folder(folder: Path) -> tuple[list[_Found], list[str]]:
-    saved = find_saved_splits(folder)
-    if saved is not None:
-        arrow = Detected("arrow")
-        return [
-            _Found(path, path.relative_to(folder).as_posix(), arrow, split)
-            for split, paths in saved.items()
-            for path in paths
-        ], []
-    detected = [
-        _Found(path, path.relative_to(folder).as_posix(), found)
-        for path in _walk(folder)
-        if path.name not in _NOT_DATA and (found := _detect(path)) is not None
-    ]
-    if not detected:
-        raise MistudioError(
-            ErrorCode.UNSUPPORTED_FORMAT,
-            f"The folder {folder} holds no file that can be read.",
-            f"Accepted are {accepted_extensions_sentence()}.",
-        )
-    counts = Counter(file.detected.format for file in detected)
-    sizes: Counter[Format | None] = Counter()
-    for file in detected:
-        sizes[file.detected.format] += file.path.stat().st_size
-    most = max(counts, key=lambda data_format: (counts[data_format], sizes[data_format]))
-    chosen = [file for file in detected if file.detected.format == most]
-    return chosen, [_readable(Path(file.name)) for file in detected if file.detected.format != most]
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Regular files below a folder, by name; nothing hidden, no link that leads out of it."""
-    root = folder.resolve()
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
-        for name in sorted(names) + [name for name in folders if (Path(parent) / name).is_symlink()]:
-            path = Path(parent) / name
-            if name.startswith((".", "__")):
-                continue
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
-                raise MistudioError(
-                    ErrorCode.UNREADABLE_FILE,
-                    f"{_readable(path)} is a link that leads out of the folder.",
-                    "Name the file it points to, or put a copy of it in its place.",
-                )
-            if path.is_file():
-                yield path
-
-
-def _detect(path: Path) -> Detected | None:
-    detected = detect_format(path.name)
-    if detected is None or detected.format is not None:
-        return detected
-    # An archive whose name does not tell: most of its members do.
-    formats = list_zip_formats(path)
-    return replace(detected, format=max(formats.items(), key=lambda item: item[1])[0]) if formats else None
-
-
-def _detect_or_fail(path: Path) -> Detected:
-    detected = _detect(path)
-    if detected is None:
-        raise MistudioError(
-            ErrorCode.UNSUPPORTED_FORMAT,
-            f"{path} is not a file of a format that can be read.",
-            f"Accepted are {accepted_extensions_sentence()}.",
-        )
-    return detected
-
-
-def _readable(path: Path) -> str:
-    """A path as text; Linux allows names that are no valid UTF-8, files of ours and messages do not."""
-    return os.fsencode(path).decode(errors="replace")
-
-
-def _choose_splits(found: Sequence[_Found], requested: Sequence[str] | None) -> list[_Found]:
+def _choose_splits(found: Sequence[FoundFile], requested: Sequence[str] | None) -> list[FoundFile]:
     available = list(dict.fromkeys(file.split for file in found if file.split))
     if requested is None:
         return list(found)
@@ -249,14 +129,14 @@ def _choose_splits(found: Sequence[_Found], requested: Sequence[str] | None) -> 
     return [file for file in found if file.split in requested]
 
 
-def _to_source(file: _Found) -> SourceFile:
+def _to_source(file: FoundFile) -> SourceFile:
     if file.detected.format is None or file.split is None:
         raise ValueError("format and split are known here")
     return SourceFile(
         path=file.path.absolute(),
         split=file.split,
         format=file.detected.format,
-        origin=Origin(path=_readable(file.path.absolute()), size=file.path.stat().st_size),
+        origin=Origin(path=readable_path(file.path.absolute()), size=file.path.stat().st_size),
         reader_options=file.detected.reader_options,
     )
 
@@ -312,7 +192,7 @@ def _with_hashes(
         yield replace(source, origin=source.origin.model_copy(update={"sha256": sha256}))
 
 
-def _content_hash(found: Sequence[_Found], sources: Sequence[SourceFile]) -> str:
+def _content_hash(found: Sequence[FoundFile], sources: Sequence[SourceFile]) -> str:
     """Over names below what the user gave, not over where it lies: a folder that was moved is the same data."""
     digest = hashlib.sha256()
     for file, source in zip(found, sources, strict=True):

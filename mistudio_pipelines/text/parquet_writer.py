@@ -166,10 +166,8 @@ class ParquetPart:
         self._writer = self._file = None
         writer, _ = self._open_writer()
         with disk_full_is_explained(self._path), pq.ParquetFile(self._narrow_path, pre_buffer=False) as written:
-            for batch in written.iter_batches(batch_size=ROW_GROUP_ROWS):
-                table = pa.Table.from_batches([batch])
-                rows = group_rows(table.num_rows, table.nbytes)
-                writer.write_table(conform_table(table, schema), row_group_size=rows)
+            for row_group in range(written.num_row_groups):
+                writer.write_table(conform_table(written.read_row_group(row_group, use_threads=False), schema))
         self._narrow_path.unlink()
 
 

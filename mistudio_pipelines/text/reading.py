@@ -1,7 +1,7 @@
 """Reading a finished raw folder: its texts in order, scattered samples, and the row groups that work is split by.
 
-What belongs here: everything that reads the Parquet files of a raw dataset. What does not: how they came to be
-(`conversion.py`) and what is computed from the texts.
+What belongs here: which rows and columns of a raw dataset are read. What does not: opening its files (`raw_files.py`),
+how they came to be (`conversion.py`), and what is computed from the texts.
 
 A sample's number is its position over all files in the manifest's order, from 0. Memory never depends on the size
 of a file or of a row group: columns are streamed (`pre_buffer=False` and a read buffer; the defaults of pyarrow hold
@@ -13,8 +13,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +23,17 @@ import pyarrow.parquet as pq
 from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
 from mistudio_pipelines.progress import ShouldStop, never_stop
 from mistudio_pipelines.store.manifest import Manifest
+from mistudio_pipelines.text.raw_files import (
+    column_index,
+    damaged_file,
+    first_samples,
+    open_data_file,
+    read_footer,
+    text_bytes,
+)
 from mistudio_pipelines.text.utf8 import as_text, is_string_type
 
-_READ_BUFFER_BYTES = 1 << 20
 _SCATTERED_BATCH_ROWS = 256
-_CACHED_FOOTERS = 64
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,11 @@ def list_row_groups(folder: Path, manifest: Manifest) -> list[RowGroup]:
     groups: list[RowGroup] = []
     first_sample = 0
     for file_index, file in enumerate(manifest.files):
-        footer = _footer(folder, manifest, file_index)
-        column = _column_index(footer.metadata, manifest.text_column)
+        footer = read_footer(folder, manifest, file_index)
+        column = column_index(footer.metadata, manifest.text_column)
         for row_group, (start, end) in enumerate(pairwise(footer.starts.tolist())):
             if end > start:
-                size = _text_bytes(footer.metadata, row_group, column)
+                size = text_bytes(footer.metadata, row_group, column)
                 groups.append(RowGroup(file_index, file.split, row_group, end - start, first_sample + start, size))
         first_sample += file.rows
     return groups
@@ -125,23 +130,22 @@ def iter_text_batches(
     wanted_files = set(range(len(manifest.files))) if files is None else set(files)
     if wanted is not None:
         wanted_files &= {file_index for file_index, _ in wanted}
-    first_of_file = _first_samples(manifest)
+    first_of_file = first_samples(manifest)
     for file_index, file in enumerate(manifest.files):
         if file_index not in wanted_files:
             continue
-        footer = _footer(folder, manifest, file_index)
-        column = _column_index(footer.metadata, manifest.text_column)
-        with _open_file(folder, manifest, file_index) as parquet:
+        footer = read_footer(folder, manifest, file_index)
+        column = column_index(footer.metadata, manifest.text_column)
+        with open_data_file(folder, manifest, file_index) as parquet:
             for row_group, (start, end) in enumerate(pairwise(footer.starts.tolist())):
                 if start == end or (wanted is not None and (file_index, row_group) not in wanted):
                     continue
-                average = _text_bytes(footer.metadata, row_group, column) / (end - start)
+                average = text_bytes(footer.metadata, row_group, column) / (end - start)
                 rows = max(1, min(batch_rows, int(batch_bytes / max(1.0, average))))
                 number = first_of_file[file_index] + start
-                for array in _iter_text_arrays(parquet, manifest, file_index, row_group, rows):
+                for texts, replaced in _iter_texts(parquet, manifest, file_index, row_group, rows):
                     if should_stop():
                         raise Stopped("Reading the texts")
-                    texts, replaced = as_text(array)
                     yield TextBatch(file_index, file.split, row_group, number, texts, replaced)
                     number += len(texts)
 
@@ -173,7 +177,7 @@ def read_samples(
             f"Choose a number from 0 to {manifest.rows - 1}." if manifest.rows else "",
         )
     ordered, position = np.unique(asked, return_inverse=True)
-    first_of_file = _first_samples(manifest)
+    first_of_file = first_samples(manifest)
     tables: list[pa.Table] = []
     start = 0
     while start < len(ordered):
@@ -192,86 +196,17 @@ def read_samples(
     return table.take(pa.array(position))
 
 
-def _first_samples(manifest: Manifest) -> list[int]:
-    return [0, *accumulate(file.rows for file in manifest.files)][:-1]
-
-
-@dataclass(frozen=True)
-class _Footer:
-    """A file's footer, and the position of each row group's first row (with the number of rows at the end)."""
-
-    metadata: pq.FileMetaData
-    starts: np.ndarray
-
-
-@lru_cache(maxsize=_CACHED_FOOTERS)
-def _cached_footer(path: str, _size: int, _modified: int) -> _Footer:
-    # Size and time are in the key so that a file that was replaced is not read with an old footer.
-    metadata = pq.read_metadata(path)
-    rows = (metadata.row_group(row_group).num_rows for row_group in range(metadata.num_row_groups))
-    return _Footer(metadata, np.fromiter(accumulate(rows, initial=0), dtype=np.int64))
-
-
-def _footer(folder: Path, manifest: Manifest, file_index: int) -> _Footer:
-    file = manifest.files[file_index]
-    path = folder / file.path
-    try:
-        status = path.stat()
-        footer = _cached_footer(str(path), status.st_size, status.st_mtime_ns)
-    except FileNotFoundError as error:
-        raise MistudioError(
-            ErrorCode.DATA_MISSING,
-            f"File {file.path} of dataset {manifest.dataset_id} is missing.",
-            f"Download it again: `mistudio retry {manifest.dataset_id}`.",
-        ) from error
-    except (pa.ArrowException, OSError) as error:
-        raise _corrupt(manifest, file_index) from error
-    if footer.metadata.num_rows != file.rows:
-        raise _corrupt(manifest, file_index)
-    return footer
-
-
-def _corrupt(manifest: Manifest, file_index: int) -> MistudioError:
-    return MistudioError(
-        ErrorCode.DATA_CORRUPT,
-        f"File {manifest.files[file_index].path} of dataset {manifest.dataset_id} is damaged.",
-        f"Download it again: `mistudio retry {manifest.dataset_id}`.",
-    )
-
-
-def _open_file(folder: Path, manifest: Manifest, file_index: int) -> pq.ParquetFile:
-    return pq.ParquetFile(
-        folder / manifest.files[file_index].path,
-        metadata=_footer(folder, manifest, file_index).metadata,
-        pre_buffer=False,
-        buffer_size=_READ_BUFFER_BYTES,
-    )
-
-
-def _column_index(metadata: pq.FileMetaData, name: str) -> int | None:
-    """Position of a top-level column that is not nested; None where there is none."""
-    for index in range(metadata.num_columns):
-        if metadata.schema.column(index).path == name:
-            return index
-    return None
-
-
-def _text_bytes(metadata: pq.FileMetaData, row_group: int, column: int | None) -> int:
-    group = metadata.row_group(row_group)
-    return int(group.total_byte_size if column is None else group.column(column).total_uncompressed_size)
-
-
-def _iter_text_arrays(
+def _iter_texts(
     parquet: pq.ParquetFile, manifest: Manifest, file_index: int, row_group: int, batch_rows: int
-) -> Iterator[pa.Array]:
+) -> Iterator[tuple[pa.Array, int]]:
     batches = parquet.iter_batches(
         batch_size=batch_rows, row_groups=[row_group], columns=[manifest.text_column], use_threads=False
     )
     try:
         for batch in batches:
-            yield batch.column(batch.schema.get_field_index(manifest.text_column))
+            yield as_text(batch.column(batch.schema.get_field_index(manifest.text_column)))
     except (pa.ArrowException, OSError, KeyError, IndexError) as error:
-        raise _corrupt(manifest, file_index) from error
+        raise damaged_file(manifest, file_index) from error
 
 
 def _read_rows(
@@ -279,9 +214,9 @@ def _read_rows(
 ) -> pa.Table:
     """Rows of one file, by sorted position in it."""
     pieces: list[pa.Table] = []
-    with _open_file(folder, manifest, file_index) as parquet:
+    with open_data_file(folder, manifest, file_index) as parquet:
         names = None if columns is None else sorted({manifest.text_column, *columns} & set(parquet.schema_arrow.names))
-        starts = _footer(folder, manifest, file_index).starts
+        starts = read_footer(folder, manifest, file_index).starts
         bounds = np.searchsorted(rows, starts)
         for row_group in np.flatnonzero(bounds[:-1] < bounds[1:]).tolist():
             wanted = rows[bounds[row_group] : bounds[row_group + 1]] - starts[row_group]
@@ -310,7 +245,7 @@ def _read_group_rows(
             if end == len(rows):
                 return
     except (pa.ArrowException, OSError) as error:
-        raise _corrupt(manifest, file_index) from error
+        raise damaged_file(manifest, file_index) from error
 
 
 def _with_valid_text(batch: pa.RecordBatch) -> pa.Table:
@@ -323,7 +258,7 @@ def _select(table: pa.Table, columns: Sequence[str], folder: Path, manifest: Man
     known: dict[str, pa.Field] = {}
     if set(columns) - set(table.column_names):
         for file_index in range(len(manifest.files)):
-            schema = _footer(folder, manifest, file_index).metadata.schema.to_arrow_schema()
+            schema = read_footer(folder, manifest, file_index).metadata.schema.to_arrow_schema()
             known |= {field.name: field for field in schema if field.name not in known}
     for name in columns:
         if name not in table.column_names and name in known:
@@ -340,5 +275,5 @@ def _select(table: pa.Table, columns: Sequence[str], folder: Path, manifest: Man
 def _empty_table(folder: Path, manifest: Manifest, columns: Sequence[str] | None) -> pa.Table:
     if not manifest.files:
         return pa.table({manifest.text_column: pa.array([], pa.string())})
-    table = _footer(folder, manifest, 0).metadata.schema.to_arrow_schema().empty_table()
+    table = read_footer(folder, manifest, 0).metadata.schema.to_arrow_schema().empty_table()
     return table if columns is None else _select(table, columns, folder, manifest)

@@ -89,7 +89,7 @@ def rewrite_file(folder: Path, file: RawFile, schema: pa.Schema, should_stop: Sh
         folder: Where it lies.
         file: What is known of it.
         schema: The columns it is to have; its own widen to them.
-        should_stop: Polled for every thousand rows.
+        should_stop: Polled for every row group.
 
     Returns:
         The new file under a new name; the old one is left where it is.
@@ -98,10 +98,10 @@ def rewrite_file(folder: Path, file: RawFile, schema: pa.Schema, should_stop: Sh
     part = ParquetPart(folder / name, schema)
     try:
         with pq.ParquetFile(folder / file.path, pre_buffer=False, buffer_size=_COPY_BYTES) as written:
-            for batch in written.iter_batches(batch_size=1000):
+            for row_group in range(written.num_row_groups):  # small ones, as everything in this folder has
                 if should_stop():
                     raise Stopped(f"Rewriting {file.path}")
-                part.write(pa.Table.from_batches([batch]))
+                part.write(written.read_row_group(row_group, use_threads=False))
         size, sha256 = part.close()
     except BaseException:
         part.abandon()

@@ -53,15 +53,19 @@ def repair_array(array: pa.Array) -> tuple[pa.Array, int]:
 
     Returns:
         The array itself where it is valid, and how many sequences were replaced.
+
+    Raises:
+        pyarrow.ArrowInvalid: The array is damaged in other ways.
     """
     try:
         array.validate(full=True)
         return array, 0
     except pa.ArrowInvalid:
-        binary = pa.large_binary() if pa.types.is_large_string(array.type) else pa.binary()
+        content = array.view(pa.large_binary() if pa.types.is_large_string(array.type) else pa.binary())
+        content.validate(full=True)  # offsets that lead outside are no matter of characters
         replaced = 0
         texts: list[str | None] = []
-        for value in array.view(binary).to_pylist():
+        for value in content.to_pylist():
             text, count = (None, 0) if value is None else decode_counting(value)
             texts.append(text)
             replaced += count
@@ -76,13 +80,43 @@ def as_text(array: pa.Array) -> tuple[pa.Array, int]:
 
     Returns:
         The array, and how many invalid sequences were replaced.
+
+    Raises:
+        pyarrow.ArrowInvalid: The array is damaged in other ways than invalid UTF-8.
     """
     if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+        array = _decode_dictionary(array)
     if pa.types.is_string_view(array.type):
-        array = pc.cast(array, pa.large_string())
+        content = array.view(pa.binary_view())
+        content.validate(full=True)
+        array = pc.cast(content, pa.large_binary())
     if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
         array = array.view(pa.large_string() if pa.types.is_large_binary(array.type) else pa.string())
     if pa.types.is_null(array.type):
         array = pc.cast(array, pa.string())
     return repair_array(array)
+
+
+def as_bytes_type(data_type: pa.DataType) -> pa.DataType:
+    """The type with bytes in place of text, also inside lists and structs; the same memory can be viewed as it."""
+    if pa.types.is_string(data_type):
+        return pa.binary()
+    if pa.types.is_large_string(data_type):
+        return pa.large_binary()
+    if pa.types.is_struct(data_type):
+        return pa.struct([field.with_type(as_bytes_type(field.type)) for field in data_type])
+    if pa.types.is_list(data_type):
+        return pa.list_(data_type.value_field.with_type(as_bytes_type(data_type.value_type)))
+    if pa.types.is_large_list(data_type):
+        return pa.large_list(data_type.value_field.with_type(as_bytes_type(data_type.value_type)))
+    return data_type
+
+
+def _decode_dictionary(array: pa.DictionaryArray) -> pa.Array:
+    """The values of a dictionary array; unlike Arrow's own, this does not believe its indices."""
+    values = array.dictionary
+    values.view(as_bytes_type(values.type)).validate(full=True)
+    limits = pc.min_max(array.indices).as_py()
+    if limits["max"] is not None and not 0 <= limits["min"] <= limits["max"] < len(values):
+        raise pa.ArrowInvalid("a dictionary index is out of bounds")
+    return values.take(array.indices)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from mistudio_pipelines.text.formats.source import Reading
 from mistudio_pipelines.text.formats.types import conform, plain_schema
-from mistudio_pipelines.text.utf8 import as_text, is_string_type
+from mistudio_pipelines.text.utf8 import as_bytes_type, as_text, is_string_type
 
 _ROWS_PER_TABLE = 4096
 _BYTES_PER_TABLE = 4 << 20
@@ -48,7 +48,9 @@ def iter_arrow_tables(path: Path | None, open_stream: Callable[[], BinaryIO], re
             elif not path and head == _FILE_MAGIC:
                 source.read(len(_FILE_MAGIC))
             with pa.ipc.open_stream(source) as batches:
-                yield from _iter_plain(batches, batches.schema, reading)
+                for table in _iter_plain(batches, batches.schema, reading):
+                    reading.position = source.tell() if path else reading.position
+                    yield table
         except (pa.ArrowException, OSError) as error:
             reading.fail(f"it is not a whole Arrow file ({_first_line(error)})")
 
@@ -86,8 +88,7 @@ def _iter_row_groups(
     rows_read = 0
     for row_group in range(metadata.num_row_groups):
         group = metadata.row_group(row_group)
-        average = max(1.0, group.total_byte_size / max(1, group.num_rows))
-        rows = max(1, min(_ROWS_PER_TABLE, int(_BYTES_PER_TABLE / average)))
+        rows = _rows_per_table(group.total_byte_size, group.num_rows)
         for batch in parquet.iter_batches(batch_size=rows, row_groups=[row_group], columns=columns, use_threads=False):
             yield batch
             rows_read += batch.num_rows
@@ -102,12 +103,16 @@ def _iter_plain(batches: Iterable[pa.RecordBatch], schema: pa.Schema, reading: R
     yield plain.empty_table()  # the columns of a file without rows are known too
     first_row = 0
     for batch in batches:
-        average = max(1.0, batch.nbytes / max(1, batch.num_rows))
-        rows = max(1, min(_ROWS_PER_TABLE, int(_BYTES_PER_TABLE / average)))
+        rows = _rows_per_table(batch.nbytes, batch.num_rows)
         for start in range(0, batch.num_rows, rows):
             reading.poll()
             yield _plain_table(batch.slice(start, rows), plain, first_row + start, reading)
         first_row += batch.num_rows
+
+
+def _rows_per_table(size: int, rows: int) -> int:
+    average = max(1.0, size / max(1, rows))
+    return max(1, min(_ROWS_PER_TABLE, int(_BYTES_PER_TABLE / average)))
 
 
 def _plain_table(batch: pa.RecordBatch, plain: pa.Schema, first_row: int, reading: Reading) -> pa.Table:
@@ -118,9 +123,27 @@ def _plain_table(batch: pa.RecordBatch, plain: pa.Schema, first_row: int, readin
             reading.count_replaced(replaced, f"column {field.name!r}, rows {first_row} to {first_row + len(batch) - 1}")
             arrays.append(conform(text, field.type))
         else:
-            column.validate(full=True)  # a file from outside may lie about offsets, and what follows believes them
-            arrays.append(conform(column, field.type))
+            arrays.append(conform(_checked(column, field.name, first_row, reading), field.type))
     return pa.Table.from_arrays(arrays, schema=plain)
+
+
+def _checked(column: pa.Array, name: str, first_row: int, reading: Reading) -> pa.Array:
+    """The column once it is proved sound: a file from outside may lie about offsets, and what follows believes them.
+
+    Where only texts inside lists or structs are invalid UTF-8 they come as bytes, which become repaired text later.
+    """
+    try:
+        column.validate(full=True)
+        return column
+    except pa.ArrowInvalid:
+        as_bytes = as_bytes_type(column.type)
+        if as_bytes == column.type:
+            raise
+        content = column.view(as_bytes)
+        content.validate(full=True)
+        # How many there are inside is not counted: one for the table, so that the file shows as repaired.
+        reading.count_replaced(1, f"column {name!r}, rows {first_row} to {first_row + len(column) - 1}")
+        return content
 
 
 @contextmanager

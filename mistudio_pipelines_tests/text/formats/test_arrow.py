@@ -102,6 +102,42 @@ def test_invalid_utf8_is_replaced_and_counted_or_refused(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["file", "stream", "parquet"])
+def test_invalid_utf8_inside_lists_and_structs_is_replaced_too(tmp_path, kind):
+    content = pa.array([[{"a": b"\xff"}, {"a": b"ok"}], None, []])
+    nested = content.view(pa.list_(pa.struct({"a": pa.string()})))
+    path = write(pa.table({"text": ["a", "b", "c"], "deep": nested}), tmp_path / "a.x", kind, 10)
+    data_format = "parquet" if kind == "parquet" else "arrow"
+    reading = Reading("a.x", text_column="text")
+    assert read_file(path, data_format, reading)["deep"].to_pylist() == [[{"a": "\ufffd"}, {"a": "ok"}], None, []]
+    assert reading.replaced_characters == 1
+    with pytest.raises(MistudioError, match=r"invalid UTF-8 in column 'deep'"):
+        read_file(path, data_format, Reading("a.x", text_column="text", strict=True))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.DictionaryArray.from_arrays(pa.array([0, 7]), pa.array(["a"]), safe=False),
+        pa.DictionaryArray.from_arrays(pa.array([0, -3]), pa.array(["a"]), safe=False),
+        pa.Array.from_buffers(
+            pa.string(), 2, [None, pa.array([0, 255, 3], pa.int32()).buffers()[1], pa.py_buffer(b"abc")]
+        ),
+        pa.Array.from_buffers(
+            pa.list_(pa.int8()),
+            2,
+            [None, pa.array([0, 255, 1], pa.int32()).buffers()[1]],
+            children=[pa.array([1], pa.int8())],
+        ),
+    ],
+    ids=["index too large", "index negative", "text offsets", "list offsets"],
+)
+def test_offsets_and_indices_that_lead_outside_are_refused(tmp_path, array):
+    path = write(pa.table({"text": array}), tmp_path / "a.arrow", "stream")
+    with pytest.raises(MistudioError, match="not a whole Arrow file"):
+        read_file(path, "arrow")
+
+
+@pytest.mark.parametrize("kind", ["file", "stream", "parquet"])
 @pytest.mark.parametrize("damage", ["empty", "cut", "garbage"])
 def test_damaged_files_are_named(tmp_path, kind, damage):
     path = write(pa.concat_tables([TABLE] * 20), tmp_path / "a.x", kind, 50)
