@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import shutil
@@ -301,6 +302,20 @@ def test_a_full_disk_is_said_in_one_sentence_and_nothing_is_published(tmp_path, 
         build(store, [source(path)])
     assert caught.value.code == ErrorCode.INSUFFICIENT_STORAGE
     assert not store.raw(ID).exists()
+
+
+def test_a_disk_that_fills_up_while_it_is_written_to_is_the_same_error(tmp_path, store, monkeypatch):
+    def write(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = write_json_lines(tmp_path / "a.jsonl", [{"text": "a" * 1000}] * 9000)
+    with monkeypatch.context() as patch:
+        patch.setattr("mistudio_pipelines.text.parquet_writer._HashingFile.write", write)
+        with pytest.raises(MistudioError, match="is full") as caught:
+            build(store, [source(path)])
+    assert caught.value.code == ErrorCode.INSUFFICIENT_STORAGE
+    assert not list(store.raw_partial(ID).rglob("*.parquet"))
+    assert build(store, [source(path)]).rows == 9000
 
 
 def test_dictionaries_maps_and_views_become_types_that_datasets_loads(tmp_path, store):
