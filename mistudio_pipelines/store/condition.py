@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from mistudio_pipelines.store.damage import is_damaged
+from mistudio_pipelines.store.damage import MARK_NAME
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import MANIFEST_NAME
 from mistudio_pipelines.store.remembered import read_remembered
@@ -44,13 +43,13 @@ class Condition:
 
 def read_condition(store: DataStore, dataset_id: str) -> Condition:
     """Look what of a dataset is on disk."""
-    raw, raw_bytes = _read_raw(os.fspath(store.raw(dataset_id)))
-    tokenizations = _read_tokenizations(os.fspath(store.tokenized_of(dataset_id)))
+    names = store.names(dataset_id)
+    raw, raw_bytes = _read_raw(names.raw)
+    tokenizations = _read_tokenizations(names.tokenized)
     return Condition(
         raw,
         raw_bytes,
-        has_index=_has_size(f"{store.index(dataset_id)}/{INDEX_SUMMARY_NAME}")
-        and _has_size(os.fspath(store.statistics(dataset_id))),
+        has_index=_has_size(f"{names.index}/{INDEX_SUMMARY_NAME}") and _has_size(names.statistics),
         tokenizations=tuple(sorted(preset for preset, is_whole in tokenizations.items() if is_whole)),
         damaged_tokenizations=tuple(sorted(preset for preset, is_whole in tokenizations.items() if not is_whole)),
     )
@@ -63,7 +62,7 @@ def _read_raw(folder: str) -> tuple[Literal["complete", "missing", "damaged"], i
         return "missing", 0
     except (OSError, ValueError, KeyError, TypeError):
         return "damaged", 0
-    whole = _are_whole(folder, sizes) and not is_damaged(Path(folder))
+    whole = _are_whole(folder, sizes) and not _has_size(f"{folder}/{MARK_NAME}")
     return "complete" if whole else "damaged", sum(size for _, size in sizes)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mistudio_pipelines.store.atomic import write_json
 
-_MARK = "damaged.json"
+MARK_NAME = "damaged.json"
 
 
 def mark_damaged(folder: Path, problems: Sequence[str]) -> None:
@@ -21,11 +21,11 @@ def mark_damaged(folder: Path, problems: Sequence[str]) -> None:
         problems: What is wrong with its files, as sentences.
     """
     if problems:
-        write_json(folder / _MARK, {"problems": list(problems)})
+        write_json(folder / MARK_NAME, {"problems": list(problems)})
     else:
-        (folder / _MARK).unlink(missing_ok=True)
+        (folder / MARK_NAME).unlink(missing_ok=True)
 
 
 def is_damaged(folder: str | Path) -> bool:
     """True where a verification found the files damaged."""
-    return Path(folder, _MARK).exists()
+    return Path(folder, MARK_NAME).exists()
