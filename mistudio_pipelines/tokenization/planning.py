@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 
     from mistudio_pipelines.text.reading import RowGroup
 
-# A crash costs at most one shard per worker; a shard is some tens of megabytes of text.
+# A crash costs at most one shard per worker; a shard is some tens of megabytes of text. Small datasets have small
+# shards, so that all workers have something to do.
 SHARD_BYTES = 32_000_000
+_SMALLEST_SHARD_BYTES = 2_000_000
+_WANTED_SHARDS = 64
 
 
 @dataclass(frozen=True)
@@ -169,10 +172,12 @@ def check_splits(manifest: Manifest, preset: TokenizationPreset) -> None:
 
 
 def plan_shards(row_groups: Sequence[RowGroup]) -> list[InputShard]:
-    """Join consecutive row groups of a split to shards of about `SHARD_BYTES`.
+    """Join consecutive row groups of a split to shards of at most about `SHARD_BYTES`.
 
     The shards depend on the input alone, never on the number of workers.
     """
+    total = sum(group.bytes for group in row_groups)
+    shard_bytes = min(SHARD_BYTES, max(_SMALLEST_SHARD_BYTES, total // _WANTED_SHARDS))
     shards: list[InputShard] = []
     waiting: list[RowGroup] = []
 
@@ -187,7 +192,7 @@ def plan_shards(row_groups: Sequence[RowGroup]) -> list[InputShard]:
         for group in row_groups:
             if group.split != split:
                 continue
-            if waiting and size + group.bytes > SHARD_BYTES:
+            if waiting and size + group.bytes > shard_bytes:
                 close()
                 size = 0
             waiting.append(group)

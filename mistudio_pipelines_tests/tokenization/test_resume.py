@@ -30,7 +30,7 @@ def dataset(root) -> DataStore:
     return make_dataset(root, {"train": TEXTS, "validation": TEXTS[::7]}, row_group_size=20)
 
 
-@pytest.mark.parametrize("settings", [{}, {"shuffle_seed": 7}, {"mode": "padded", "shuffle_seed": 7}])
+@pytest.mark.parametrize("settings", [{}, {"mode": "padded", "shuffle_seed": 7}])
 def test_threads_processes_and_one_worker_write_the_same_bytes(settings, tmp_path, tokenizer_folder):
     written = []
     for name, make_executor in {
@@ -79,7 +79,7 @@ def failing_after(function, calls: int, error: BaseException):
 
 
 @pytest.mark.parametrize("step", ["encode_shard", "assemble_file"])
-@pytest.mark.parametrize("settings", [{}, {"shuffle_seed": 3}, {"mode": "per_document", "truncation": "split"}])
+@pytest.mark.parametrize("settings", [{}, {"mode": "per_document", "truncation": "split", "shuffle_seed": 3}])
 def test_a_run_that_was_cut_short_is_continued_without_redoing_finished_shards(
     step, settings, tmp_path, tokenizer_folder, monkeypatch
 ):

@@ -27,6 +27,8 @@ HARD = [
     "\n\n\n",
     "x" * 3000,
 ]
+# ByT5 warns of texts that end with </s>.
+pytestmark = pytest.mark.filterwarnings("ignore:This sequence already has </s>")
 KINDS = ("sample", "gpt2", "deepseek", "word_piece", "unigram", "sentence_piece_bpe", "slow")
 
 
