@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -190,24 +191,26 @@ def overview_values(overview: DatasetOverview) -> dict[str, Any]:
 @json_option
 def show(dataset_id: str, *, as_json: bool) -> None:
     """Show one dataset: status, source, statistics, tokenizations."""
+    from mistudio_pipelines.defs.deletion import users_of_dataset
     from mistudio_pipelines.defs.status import show_dataset
 
     store = open_store()
     with open_instance(store) as instance:
         overview = show_dataset(instance, store, dataset_id)
+        users = users_of_dataset(instance, dataset_id)
     if as_json:
         statistics = store.statistics(dataset_id)
         import json
 
-        values = overview_values(overview)
+        values = overview_values(overview) | {"used_by": users}
         values["statistics"] = json.loads(statistics.read_text()) if statistics.exists() else None
         print_json(values)
     else:
-        print_overview(store, overview)
+        print_overview(store, overview, users)
 
 
-def print_overview(store: DataStore, overview: DatasetOverview) -> None:
-    """Print a dataset with its statistics, where they are there."""
+def print_overview(store: DataStore, overview: DatasetOverview, users: Sequence[str] = ()) -> None:
+    """Print a dataset with its statistics, where they are there, and who uses it from outside."""
     from mistudio_pipelines.commands.following import status_line
     from mistudio_pipelines.progress import format_bytes
 
@@ -217,6 +220,7 @@ def print_overview(store: DataStore, overview: DatasetOverview) -> None:
         "id": record.id,
         "status": status_line(status),
         "next step": status.next_step,
+        "used by": ", ".join(users),
         "source": record.repository or ", ".join(record.paths),
         "config": record.config,
         "revision": record.revision,

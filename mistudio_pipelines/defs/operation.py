@@ -16,6 +16,7 @@ from mistudio_pipelines.defs.names import DATASET_TAG, ERROR_CODE_TAG, ERROR_TAG
 from mistudio_pipelines.defs.partitions import DATASETS, TOKENIZATIONS, split_pair_key
 from mistudio_pipelines.defs.progress import RunProgress
 from mistudio_pipelines.errors import ErrorCode, MistudioError
+from mistudio_pipelines.logs import log_event
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.records import DatasetRecord, read_record
 
@@ -52,14 +53,30 @@ def operation(context: Context, name: str, dataset_id: str | None = None) -> Ite
     if dataset_id is not None:
         instance.add_run_tags(run_id, {DATASET_TAG: dataset_id})
     started = time.monotonic()
+    progress = RunProgress(instance, run_id, context.log)
+    outcome = "interrupted"
     try:
-        yield Operation(RunProgress(instance, run_id, context.log))
+        yield Operation(progress)
+        outcome = "done"
     except MistudioError as error:
+        outcome = str(error.code)
         raise note_error(instance, run_id, error) from error
     except Exception as error:
+        outcome = str(ErrorCode.INTERNAL)
         message = f"{name} failed unexpectedly: {type(error).__name__}: {error}"
         instance.add_run_tags(run_id, {ERROR_TAG: message[:_LONGEST_ERROR], ERROR_CODE_TAG: str(ErrorCode.INTERNAL)})
         raise
+    finally:
+        log_event(
+            "operation_ended",
+            level="info" if outcome == "done" else "error",
+            operation=name,
+            dataset_id=dataset_id,
+            seconds=round(time.monotonic() - started, 3),
+            bytes=progress.bytes_done,
+            error_code=None if outcome == "done" else outcome,
+            run_id=run_id,
+        )
     context.log.info(f"{name} took {time.monotonic() - started:.1f} s", extra={"dataset_id": dataset_id})
 
 

@@ -50,7 +50,12 @@ class RunProgress:
         run_id: The run.
         log: The run's log.
         clock: Monotonic clock, in seconds.
+
+    Attributes:
+        bytes_done: The largest number of bytes that was reported, or None where nothing counted bytes.
     """
+
+    bytes_done: int | None = None
 
     def __init__(
         self,
@@ -71,6 +76,8 @@ class RunProgress:
     def __call__(self, progress: Progress) -> None:
         """Take in the newest progress; write it where it is time to."""
         with self._lock:
+            if progress.unit == "bytes":
+                self.bytes_done = max(self.bytes_done or 0, progress.done)
             rate = self._rate(progress)
             self._write_tag(progress, rate)
             self._write_log(progress, rate)

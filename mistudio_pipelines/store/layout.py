@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from mistudio_pipelines.store.ids import check_dataset_id, check_preset_name
 
 
-class DatasetNames(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DatasetNames:
     """Where the finished parts of a dataset are."""
 
     raw: str
