@@ -13,6 +13,7 @@ import click
 from mistudio_pipelines import __version__
 from mistudio_pipelines.commands import datasets, deletion, runs, samples, server, tokenizations
 from mistudio_pipelines.errors import MistudioError
+from mistudio_pipelines.processes import keep_files_private
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -36,6 +37,7 @@ for module in (server, datasets, runs, samples, tokenizations, deletion):
 
 def main() -> None:
     """Run the command; an error is one sentence on standard error and exit code 1 (2 for wrong usage)."""
+    keep_files_private()
     try:
         cli(standalone_mode=False)
     except MistudioError as error:

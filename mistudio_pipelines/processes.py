@@ -1,4 +1,4 @@
-"""Which process is which: telling a process from another that was given the same id later, and dying with a parent.
+"""Properties of processes: telling one from another that was given the same id later, dying with a parent, the umask.
 
 A process id alone is not enough: ids are used again, also after a restart of the machine. The time of day is no help
 either: machines without a clock of their own jump by years when they find the network.
@@ -49,3 +49,11 @@ def die_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def keep_files_private() -> None:
+    """Let this process and its children make files that only their owner writes and only their group reads.
+
+    Texts may be confidential, and run records name them; a stricter umask is kept.
+    """
+    os.umask(os.umask(0o077) | 0o027)

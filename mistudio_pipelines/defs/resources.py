@@ -21,7 +21,7 @@ from mistudio_pipelines.defs.operation import note_error, require_partition
 from mistudio_pipelines.defs.partitions import PARTITION_TAG
 from mistudio_pipelines.defs.workers import this_worker
 from mistudio_pipelines.errors import MistudioError
-from mistudio_pipelines.processes import die_with_parent
+from mistudio_pipelines.processes import die_with_parent, keep_files_private
 from mistudio_pipelines.store.layout import DataStore
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class DataStoreResource(dg.ConfigurableResource[DataStore]):
         The note tells a lost run from a slow one. Dagster launches runs for unknown partitions, and reading what is
         upstream of them fails before the asset's own body could say what is wrong.
         """
+        keep_files_private()
         if context.run is None or context.instance is None:
             return
         context.instance.add_run_tags(context.run.run_id, {WORKER_TAG: this_worker().to_tag()})

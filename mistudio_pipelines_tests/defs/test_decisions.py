@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from mistudio_pipelines.defs.decisions import MOST_CONTINUATIONS, Attempt, DatasetFacts, WantedRun, next_runs
+from mistudio_pipelines.defs.decisions import (
+    MOST_CONTINUATIONS,
+    Attempt,
+    DatasetFacts,
+    UnfinishedDeletion,
+    WantedRun,
+    next_runs,
+)
 from mistudio_pipelines.defs.names import ATTEMPT_TAG
 
 NEW = DatasetFacts("ds_a_123456")
@@ -74,3 +81,27 @@ def test_a_lost_tokenization_is_continued_although_the_dataset_is_ingested() -> 
 def test_nothing_is_ingested_while_the_files_are_downloaded_again() -> None:
     facts = DatasetFacts("ds_a_123456", True, None, True, download=Attempt("run-2", "active"))
     assert next_runs(facts) == []
+
+
+def test_a_deletion_that_was_cut_short_is_finished_and_nothing_else_is_started() -> None:
+    facts = DatasetFacts(
+        "ds_a_123456",
+        download=Attempt("run-1", "lost"),
+        deleting=True,
+        unfinished_deletions=(UnfinishedDeletion(None, attempts=1),),
+    )
+    assert next_runs(facts) == [WantedRun("delete_datasets", "ds_a_123456", "delete_datasets/ds_a_123456//1")]
+
+
+def test_a_deletion_that_fails_again_and_again_waits_for_a_person() -> None:
+    given_up = UnfinishedDeletion(None, attempts=MOST_CONTINUATIONS)
+    assert next_runs(DatasetFacts("ds_a_123456", deleting=True, unfinished_deletions=(given_up,))) == []
+
+
+def test_a_deletion_of_one_tokenization_is_finished_beside_other_work() -> None:
+    facts = DatasetFacts("ds_a_123456", unfinished_deletions=(UnfinishedDeletion("gpt2"),))
+    assert [(one.job, one.preset) for one in next_runs(facts)] == [("delete_datasets", "gpt2"), ("download", None)]
+
+
+def test_nothing_is_started_for_a_dataset_without_a_record() -> None:
+    assert next_runs(DatasetFacts("ds_a_123456", has_record=False)) == []

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mistudio_pipelines.defs.status import StageAttempt, Status, StatusFacts, derive_status
+from mistudio_pipelines.errors import ErrorCode, MistudioError
 
 ID = "ds_a_123456"
 DONE = {"downloaded": True, "files_present": True, "ingested": True}
@@ -81,7 +82,32 @@ def test_a_dataset_that_is_being_deleted_says_nothing_else() -> None:
     assert derive_status(facts, ID).status == "deleting"
 
 
-STATES = st.sampled_from(["waiting", "running", "failed", "lost", "canceled"])
+def test_an_interrupted_run_continues_by_itself_and_is_no_error_yet() -> None:
+    attempt = _attempt("download", "interrupted", progress="99%", percent=99.0)
+    status = derive_status(StatusFacts(False, False, False, download=attempt), ID)
+    assert (status.status, status.percent) == ("downloading", None)
+    assert "continues by itself" in status.detail
+
+
+def test_damage_on_the_disk_is_an_error_of_the_stage_that_mends_it() -> None:
+    raw = derive_status(StatusFacts(True, False, True, files_damaged=True), ID)
+    index = derive_status(StatusFacts(**DONE, index_present=False), ID)
+    tokens = derive_status(StatusFacts(**DONE, damaged_tokenizations=("gpt2",)), ID)
+    assert [(one.status, one.error_code, one.stage) for one in (raw, index, tokens)] == [
+        ("error", "data_corrupt", "download"),
+        ("error", "index_missing", "ingestion"),
+        ("error", "data_corrupt", "tokenization"),
+    ]
+    assert tokens.preset == "gpt2"
+
+
+def test_a_record_that_cannot_be_read_is_an_error_that_no_run_mends() -> None:
+    problem = MistudioError(ErrorCode.DATA_CORRUPT, "The record cannot be read.", "Restore it.")
+    status = derive_status(StatusFacts(**DONE, record_error=problem), ID)
+    assert (status.status, status.stage, status.next_step) == ("error", None, "Restore it.")
+
+
+STATES = st.sampled_from(["waiting", "running", "failed", "interrupted", "lost", "canceled"])
 
 
 @given(
