@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Any, Final, get_args
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
@@ -174,13 +175,24 @@ class SampleBrowser:
         if not numbers:
             return []
         manifest = view.manifest
-        rows = read_samples(self._store.raw(self._dataset_id), manifest, numbers).to_pylist()
+        rows = self._read(manifest, numbers)
         samples = []
-        for number, row in zip(numbers, rows, strict=True):
+        for number in numbers:
+            row = rows[number]
             text = row.pop(manifest.text_column)
             snippets = () if text is None else find_snippets(text, view.phrases)
             samples.append(Sample(number, view.split_of(number), view.tokens_of(number, text), text, snippets, row))
         return samples
+
+    def _read(self, manifest: Manifest, numbers: list[int]) -> dict[int, dict[str, Any]]:
+        """Samples by number; scattered ones are all decoding, which two threads do in half the time."""
+        ordered = sorted(numbers)
+        middle = len(ordered) // 2
+        parts = [part for part in (ordered[:middle], ordered[middle:]) if part]
+        raw = self._store.raw(self._dataset_id)
+        with ThreadPoolExecutor(len(parts)) as threads:
+            tables = threads.map(lambda part: read_samples(raw, manifest, part).to_pylist(), parts)
+            return dict(zip(ordered, chain.from_iterable(tables), strict=True))
 
 
 class _View:

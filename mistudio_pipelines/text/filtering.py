@@ -71,17 +71,24 @@ def page_of_tokens(
         The number of samples in all, and the numbers of those on the page.
     """
     counts = np.concatenate([tokens[start:end] for start, end in ranges])
+    if order == "number":
+        places = np.flatnonzero(_kept(counts, filters))
+        return len(places), _numbers(places[offset : offset + limit], ranges)
+    descending = order == "-tokens"
+    if filters.min_tokens is None and filters.max_tokens is None:
+        return len(counts), _numbers(_sorted_part(counts, offset, limit, descending=descending), ranges)
+    places = np.flatnonzero(_kept(counts, filters))
+    part = _sorted_part(counts[places], offset, limit, descending=descending)
+    return len(places), _numbers(places[part], ranges)
+
+
+def _kept(counts: np.ndarray, filters: Filters) -> np.ndarray:
     kept = np.ones(len(counts), np.bool_)
     if filters.min_tokens is not None:
         kept &= counts >= filters.min_tokens
     if filters.max_tokens is not None:
         kept &= counts <= filters.max_tokens
-    places = np.flatnonzero(kept)
-    if order == "number":
-        page = places[offset : offset + limit]
-    else:
-        page = places[_sorted_part(counts[places], offset, limit, descending=order == "-tokens")]
-    return len(places), _numbers(page, ranges)
+    return kept
 
 
 def _numbers(places: np.ndarray, ranges: tuple[tuple[int, int], ...]) -> list[int]:

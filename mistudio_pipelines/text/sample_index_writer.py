@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     import tantivy
 
 _TOKENIZER: Final = "spaces"
-_WRITER_BYTES: Final = 400_000_000
+_WRITER_BYTES: Final = 512_000_000
 # A commit empties tantivy's queue, which holds 10,000 texts of any size; fewer commits mean fewer segments to merge.
-_BYTES_PER_COMMIT: Final = 384_000_000
+_BYTES_PER_COMMIT: Final = 360_000_000
 _ACCENTED_IN_MEMORY: Final = 50_000
 # tantivy does not say why it could not write; with less than this left it was the disk.
 _TOO_LITTLE_FREE: Final = 64_000_000
