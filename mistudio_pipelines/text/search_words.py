@@ -212,10 +212,11 @@ def _foreign_places(content: bytearray) -> np.ndarray:
     lead = lead[array[lead + 1] == 0x80]
     for step in range(3):
         array[lead + step] = 0x20
-    lead = np.flatnonzero(array == 0xC2)
-    lead = lead[_AFTER_C2_SEPARATORS[array[lead + 1]]]
-    for step in range(2):
-        array[lead + step] = 0x20
+    if 0xC2 in content:
+        lead = np.flatnonzero(array == 0xC2)
+        lead = lead[_AFTER_C2_SEPARATORS[array[lead + 1]]]
+        for step in range(2):
+            array[lead + step] = 0x20
     return np.flatnonzero(array >= 0x80)
 
 

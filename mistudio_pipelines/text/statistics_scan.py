@@ -90,7 +90,8 @@ def make_block(first_sample: int, texts: Sequence[pa.Array]) -> TextBlock:
     _, offsets, data = joined.buffers()
     ends = np.frombuffer(offsets, np.int64)[1 : len(joined) + 1]
     missing = pc.is_null(whole).to_numpy(zero_copy_only=False)
-    return TextBlock(first_sample, data.to_pybytes()[: int(ends[-1]) if len(ends) else 0], ends, missing)
+    content = data.slice(0, int(ends[-1])).to_pybytes() if len(ends) else b""
+    return TextBlock(first_sample, content, ends, missing)
 
 
 def scan_tokens(block: TextBlock) -> BlockTokens:
@@ -118,15 +119,17 @@ def token_bounds(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     # 9 to 13, 28 to 32: the subtraction wraps around below 9.
     space = (data <= 0x20) & ((data >= 0x1C) | ((data - np.uint8(9)) <= 4))
     if not content.isascii():
-        _mark_wide_spaces(data, space)
+        _mark_wide_spaces(content, data, space)
     edges = np.flatnonzero(space[1:] != space[:-1]) + 1
     if len(space) and not space[0]:
         edges = np.concatenate([np.zeros(1, edges.dtype), edges])
     return edges[0::2], edges[1::2]
 
 
-def _mark_wide_spaces(data: np.ndarray, space: np.ndarray) -> None:
+def _mark_wide_spaces(content: bytes, data: np.ndarray, space: np.ndarray) -> None:
     for lead, more_bytes, others in _WIDE_SPACES:
+        if lead not in content:  # a tenth of the cost of finding where
+            continue
         places = np.flatnonzero(data == lead)
         rest = data[places + 1].astype(np.uint16)
         if more_bytes == 2:

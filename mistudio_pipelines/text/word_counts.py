@@ -12,17 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import polars as pl
-
 # 16 bytes each: 32 MB, and some eight times that while as many more are added up.
 DEFAULT_KEYS_IN_MEMORY: Final = 2 << 20
-_KEYS_COUNTED_AT_ONCE: Final = 1 << 19
-_LEAST_COMPACTION: Final = 1 << 18
+_KEYS_COUNTED_AT_ONCE: Final = 1 << 20
+_LEAST_ADDED_UP: Final = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -42,10 +39,13 @@ class KeyTotals:
 
 @dataclass(frozen=True)
 class _Run:
-    """Distinct keys in ascending order with their counts, in memory or mapped from disk."""
+    """Keys, each once, with their counts; sorted by key but for those just counted; in memory or mapped from disk."""
 
     keys: np.ndarray
     counts: np.ndarray
+
+
+_EMPTY: Final = _Run(np.empty(0, np.uint64), np.empty(0, np.uint64))
 
 
 class KeyCounter:
@@ -61,12 +61,12 @@ class KeyCounter:
         self._folder = folder
         self._name = name
         self._limit = keys_in_memory
-        self._added_up: pl.DataFrame | None = None
+        self._held = _EMPTY
         self._keys: list[np.ndarray] = []
         self._keys_waiting = 0
-        self._waiting: list[pl.DataFrame] = []
-        self._waiting_rows = 0
-        self._runs: list[Path] = []
+        self._counted: list[_Run] = []
+        self._counted_waiting = 0
+        self._spilled: list[Path] = []
 
     def add(self, keys: np.ndarray) -> None:
         """Count keys.
@@ -79,42 +79,33 @@ class KeyCounter:
         if self._keys_waiting < _KEYS_COUNTED_AT_ONCE:
             return
         self._count()
-        held = 0 if self._added_up is None else len(self._added_up)
         # Adding up costs as much as everything held, so it waits until as much again has come in.
-        if self._waiting_rows > max(_LEAST_COMPACTION, held):
+        if self._counted_waiting > max(_LEAST_ADDED_UP, len(self._held.keys)):
             self._add_up()
-            if len(self._held()) > self._limit:
+            if len(self._held.keys) > self._limit:
                 self.spill()
 
     def spill(self) -> None:
         """Write what is held in memory to disk."""
-        run = self._as_run()
-        if not len(run.keys):
-            return
-        path = self._folder / f"{self._name}-{len(self._runs)}"
-        np.save(path.with_suffix(".keys.npy"), run.keys)
-        np.save(path.with_suffix(".counts.npy"), run.counts)
-        self._runs.append(path)
-        self._added_up = None
+        self._add_up()
+        if len(self._held.keys):
+            path = self._folder / f"{self._name}-{len(self._spilled)}"
+            np.save(path.with_suffix(".keys.npy"), self._held.keys)
+            np.save(path.with_suffix(".counts.npy"), self._held.counts)
+            self._spilled.append(path)
+            self._held = _EMPTY
 
     def runs(self) -> list[_Run]:
         """Everything counted so far, as sorted runs."""
-        stored = [
+        self._add_up()
+        runs = [
             _Run(
                 np.load(path.with_suffix(".keys.npy"), mmap_mode="r"),
                 np.load(path.with_suffix(".counts.npy"), mmap_mode="r"),
             )
-            for path in self._runs
+            for path in self._spilled
         ]
-        held = self._as_run()
-        return [*stored, held] if len(held.keys) else stored
-
-    def _held(self) -> pl.DataFrame:
-        import polars as pl
-
-        if self._added_up is None:
-            self._added_up = pl.DataFrame(schema={"key": pl.UInt64, "count": pl.UInt64})
-        return self._added_up
+        return [*runs, self._held] if len(self._held.keys) else runs
 
     def _count(self) -> None:
         """Count the keys that wait; many at once, because the frequent ones then come but once."""
@@ -122,22 +113,30 @@ class KeyCounter:
 
         if self._keys:
             counted = pl.Series("key", np.concatenate(self._keys)).value_counts(name="count")
-            self._waiting.append(counted.with_columns(pl.col("count").cast(pl.UInt64)))
-            self._waiting_rows += len(counted)
+            run = _Run(counted["key"].to_numpy(), counted["count"].to_numpy().astype(np.uint64))
+            self._counted.append(run)
+            self._counted_waiting += len(run.keys)
         self._keys, self._keys_waiting = [], 0
 
     def _add_up(self) -> None:
-        import polars as pl
-
         self._count()
-        everything = pl.concat([self._held(), *self._waiting])
-        self._added_up = everything.group_by("key").agg(pl.col("count").sum())
-        self._waiting, self._waiting_rows = [], 0
+        if self._counted:
+            # First the new among themselves, then with those held: two sorted runs merge in one go.
+            self._held = _merged([self._held, _merged(self._counted, in_order=False)])
+        self._counted, self._counted_waiting = [], 0
 
-    def _as_run(self) -> _Run:
-        self._add_up()
-        table = self._held().sort("key")
-        return _Run(table["key"].to_numpy(), table["count"].to_numpy())
+
+def _merged(runs: Sequence[_Run], *, in_order: bool = True) -> _Run:
+    """Runs as one sorted run in which every key comes once; `in_order` says that each is sorted already."""
+    keys = np.concatenate([run.keys for run in runs])
+    # The stable sort merges what is sorted already, and is slow where nothing is.
+    order = np.argsort(keys, kind="stable" if in_order else "quicksort")
+    keys = keys[order]
+    counts = np.concatenate([run.counts for run in runs])[order]
+    if not len(keys):
+        return _EMPTY
+    firsts = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
+    return _Run(keys[firsts], np.add.reduceat(counts, firsts))
 
 
 def total_up(
@@ -151,7 +150,7 @@ def total_up(
         keys_in_memory: About how many pairs are merged at a time.
     """
     distinct = total = 0
-    top = _Run(np.empty(0, np.uint64), np.empty(0, np.uint64))
+    top = _EMPTY
     for merged in _merged_ranges([run for counter in counters for run in counter.runs()], keys_in_memory):
         distinct += len(merged.keys)
         total += int(merged.counts.sum())
@@ -176,13 +175,7 @@ def _merged_ranges(runs: list[_Run], keys_in_memory: int) -> Iterator[_Run]:
         yield runs[0]
         return
     for pieces in _ranges(runs, keys_in_memory):
-        keys = np.concatenate([piece.keys for piece in pieces])
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        counts = np.concatenate([piece.counts for piece in pieces])[order]
-        if len(keys):
-            firsts = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
-            yield _Run(keys[firsts], np.add.reduceat(counts, firsts))
+        yield _merged(pieces)
 
 
 def _ranges(runs: list[_Run], keys_in_memory: int) -> Iterator[list[_Run]]:
