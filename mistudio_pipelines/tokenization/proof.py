@@ -49,7 +49,7 @@ def read_tokenization(store: DataStore, dataset_id: str, preset: str) -> Tokeniz
         raise MistudioError(
             ErrorCode.DATA_CORRUPT,
             f"The description of tokenization {preset} of dataset {dataset_id} cannot be read.",
-            f"Remove {path.parent} and tokenize again.",
+            f"Tokenize it again: `mistudio tokenize {dataset_id} --preset {preset}`.",
         ) from error
 
 

@@ -156,7 +156,10 @@ def _unchanged(store: DataStore, dataset_id: str, preset_name: str, fingerprint:
     folder = store.tokenized(dataset_id, preset_name)
     if not (folder / TOKENIZATION_NAME).exists():
         return None
-    existing = read_tokenization(store, dataset_id, preset_name)
+    try:
+        existing = read_tokenization(store, dataset_id, preset_name)
+    except MistudioError:  # damaged: made again
+        return None
     if existing.fingerprint != fingerprint or missing_files(folder, existing):
         return None
     return existing

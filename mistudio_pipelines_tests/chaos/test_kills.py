@@ -1,0 +1,121 @@
+"""Random kill -9 of any process of a running installation, and a second daemon by mistake."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+from mistudio_pipelines.defs.retrying import retry_request
+from mistudio_pipelines.store.manifest import read_manifest
+from mistudio_pipelines.store.orphans import find_orphans
+from mistudio_pipelines.store.raw_folder import verify_raw
+from mistudio_pipelines.tokenization.proof import check_tokenization
+from mistudio_pipelines_tests.defs.conftest import SAMPLE_TOKENIZER
+from mistudio_pipelines_tests.live.stack import Stack, parquet_bytes
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
+
+DATASETS = 4
+KILLS = int(os.environ.get("MISTUDIO_CHAOS_KILLS", "25"))
+EVERYTHING = ("daemon", "code", "webserver", "workers")
+PRESET = "chaos"
+
+
+def test_random_kills_over_the_whole_pipeline_lose_nothing(stack: Stack) -> None:
+    seed = random.randrange(1 << 30)
+    chance = random.Random(seed)
+    stack.mistudio("tokenization", "save", PRESET, "--tokenizer", str(SAMPLE_TOKENIZER), "--context-size", "64")
+    added = [_add(stack, f"someone/chaos-{number}") for number in range(DATASETS)]
+    kills: Counter[str] = Counter()
+    deleted = 0
+    while kills.total() < KILLS:
+        time.sleep(chance.uniform(0.5, 6.0))
+        victims = chance.choice([("workers",)] * 3 + [("code",), ("daemon",), ("webserver",), EVERYTHING])
+        stack.kill(*victims)
+        kills["+".join(victims)] += 1
+        if victims == EVERYTHING:
+            stack.restart()
+        else:
+            stack.services.watch()
+        ready = [one for one in added if stack.datasets()[one].status.status == "ready"]
+        if len(ready) > 1 and deleted < 2:
+            deleted += 1
+            gone = chance.choice(ready)
+            added.remove(gone)
+            stack.run("delete", gone, "--yes", "--cancel-runs")
+            added.append(_add(stack, f"someone/chaos-again-{deleted}"))
+        _retry_given_up(stack)
+
+    began = time.monotonic()
+    stack.hub.faults.clear()
+
+    def all_ready() -> bool:
+        stack.services.watch()
+        _retry_given_up(stack)
+        found = stack.datasets()
+        return set(found) == set(added) and all(
+            one.status.status == "ready" and one.tokenizations == (PRESET,) for one in found.values()
+        )
+
+    stack.wait(all_ready, seconds=300, what="everything to be ready", pause=2)
+    print(
+        f"\nseed {seed}: {dict(kills)}, {deleted} deletions; all ready {time.monotonic() - began:.0f} s after the last"
+    )
+    for dataset_id in added:
+        folder = stack.store.raw(dataset_id)
+        assert verify_raw(folder, read_manifest(folder)) == []
+        assert check_tokenization(stack.store, dataset_id, PRESET) == []
+    assert [one for one in find_orphans(stack.store, added) if one.kind == "dataset"] == []
+    outside = [path for path in stack.store.root.parent.iterdir() if path.name not in ("data", "hf")]
+    assert outside == []
+
+
+def _add(stack: Stack, name: str) -> str:
+    texts = [f"{name} {number} " + "some words to read " * 40 for number in range(8000)]
+    stack.hub.add_repository(name, {f"data/train-0000{part}-of-00002.parquet": parquet_bytes(texts) for part in (0, 1)})
+    stack.hub.faults.slow(f"{name}/*parquet", 1_500_000)
+    return stack.add(name, "--tokenize", PRESET)
+
+
+def _retry_given_up(stack: Stack) -> None:
+    """What was lost more than three times waits for a person: here for this one."""
+    for overview in stack.datasets().values():
+        if overview.status.status == "error":
+            assert overview.status.error_code in ("run_failed", "hub_unreachable", "cancelled"), overview.status
+            request = retry_request(overview)
+            stack.wait_for_server()
+            stack.client.launch(request.job, tags=request.tags)
+
+
+def test_two_daemons_by_mistake_start_nothing_twice(stack: Stack) -> None:
+    workspace = stack.home / "workspace.yaml"
+    second = subprocess.Popen(
+        [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)],
+        env=dict(stack.environment),
+        cwd=stack.home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        texts = [f"text {number}" for number in range(500)]
+        added = []
+        for number in range(3):
+            name = f"someone/two-daemons-{number}"
+            stack.hub.add_repository(name, {"data/train-00000-of-00001.parquet": parquet_bytes(texts)})
+            added.append(stack.add(name))
+        stack.wait_until(added, seconds=200)
+    finally:
+        second.terminate()
+        second.wait(60)
+    runs = {job: [len(stack.runs(job, dataset_id)) for dataset_id in added] for job in ("download", "ingest")}
+    print(f"\nruns of each dataset with two daemons: {runs}")
+    downloads = stack.step_times("raw")
+    assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(downloads))
+    assert all(one.status.status == "ready" for key, one in stack.datasets().items() if key in added)
