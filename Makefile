@@ -16,7 +16,7 @@ test: $(STAMP)
 	$(VENV)/bin/mypy
 	DAGSTER_HOME= $(VENV)/bin/dagster definitions validate -w workspace.yaml
 	$(VENV)/bin/dg check defs
-	$(VENV)/bin/pytest $(ARGS)
+	$(VENV)/bin/pytest -n 2 --dist loadfile $(ARGS)
 
 # uv installs the locked versions in seconds and compiles them once; where it cannot be had, pip does the same.
 $(STAMP): requirements.lock pyproject.toml
