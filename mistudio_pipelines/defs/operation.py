@@ -5,6 +5,7 @@ What belongs here: the bridge between Dagster's context and the plain functions 
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,9 @@ def operation(context: Context, name: str, dataset_id: str | None = None) -> Ite
         outcome = str(error.code)
         raise note_error(instance, run_id, error) from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            outcome = str(ErrorCode.DATA_FOLDER_UNUSABLE)
+            raise note_error(instance, run_id, _unusable(error)) from error
         outcome = str(ErrorCode.INTERNAL)
         message = f"{name} failed unexpectedly: {type(error).__name__}: {error}"
         instance.add_run_tags(run_id, {ERROR_TAG: message[:_LONGEST_ERROR], ERROR_CODE_TAG: str(ErrorCode.INTERNAL)})
@@ -78,6 +82,14 @@ def operation(context: Context, name: str, dataset_id: str | None = None) -> Ite
             run_id=run_id,
         )
     context.log.info(f"{name} took {time.monotonic() - started:.1f} s", extra={"dataset_id": dataset_id})
+
+
+def _unusable(error: OSError) -> MistudioError:
+    return MistudioError(
+        ErrorCode.DATA_FOLDER_UNUSABLE,
+        f"{error.filename or 'A file'} cannot be read or written: {error.strerror}.",
+        "Mend the permissions or the disk, then try again.",
+    )
 
 
 def require_dataset(instance: dg.DagsterInstance, store: DataStore, dataset_id: str) -> DatasetRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import dagster as dg
@@ -35,7 +36,7 @@ class Workshop:
     instance: dg.DagsterInstance
     folder: Path
 
-    @property
+    @cached_property
     def definitions(self) -> dg.Definitions:
         return build_definitions(data_store=DataStoreResource(data_folder=str(self.store.root)))
 
