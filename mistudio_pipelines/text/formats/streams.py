@@ -127,14 +127,18 @@ def _open_zip(file: BinaryIO, reading: Reading) -> zipfile.ZipFile:
 
 
 def _members(archive: zipfile.ZipFile, reading: Reading) -> list[zipfile.ZipInfo]:
-    """Members that may hold data, by name: no folders, no hidden files, no resource forks of macOS."""
+    """Members that may hold data, by name: no folders, no hidden files, no resource forks of macOS, none without a name.
+
+    A name that begins with NUL is read as an empty one.
+    """
     if len(archive.infolist()) > MOST_MEMBERS:
         reading.fail(f"the archive has more than {MOST_MEMBERS:,} members")
     return sorted(
         (
             member
             for member in archive.infolist()
-            if not member.is_dir()
+            if member.filename
+            and not member.is_dir()
             and not any(part.startswith((".", "__")) for part in PurePosixPath(member.filename).parts if part != "..")
         ),
         key=lambda member: member.filename,

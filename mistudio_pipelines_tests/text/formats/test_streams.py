@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
@@ -197,6 +197,8 @@ member_names = st.one_of(
 
 @settings(max_examples=60, deadline=None)
 @given(names=st.lists(member_names, min_size=1, max_size=4, unique=True))
+@example(names=["\x00.jsonl"])
+@example(names=["\x00.jsonl", "a.jsonl"])
 def test_no_name_of_a_member_leads_anywhere(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("zip")
     inside = folder / "inside"
