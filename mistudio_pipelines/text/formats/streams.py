@@ -127,7 +127,7 @@ def _open_zip(file: BinaryIO, reading: Reading) -> zipfile.ZipFile:
 
 
 def _members(archive: zipfile.ZipFile, reading: Reading) -> list[zipfile.ZipInfo]:
-    """Members that may hold data, by name: no folders, no hidden files, no resource forks of macOS, none without a name.
+    """Members that may hold data, by name: no folders, no hidden files, no resource forks, none without a name.
 
     A name that begins with NUL is read as an empty one.
     """
