@@ -18,7 +18,7 @@ MEBIBYTE = 1024 * 1024
 EVERYTHING = ("daemon", "code", "webserver", "workers")
 
 
-def _add_repository(stack: Stack, name: str, megabytes: int = 6, *, slow: bool = False) -> str:
+def _add_repository(stack: Stack, name: str, megabytes: int = 4, *, slow: bool = False) -> str:
     """Add a repository, as a dataset; one that is slow takes a minute or more until `faults.clear`."""
     texts = [f"{name} {number} " + "some words to read " * 50 for number in range(megabytes * 1024)]
     stack.hub.add_repository(name, {"data/train-00000-of-00001.parquet": parquet_bytes(texts)})
@@ -62,6 +62,7 @@ def test_a_killed_download_is_noticed_at_once_and_continued_by_itself(stack: Sta
     assert [run.tags.get("mistudio/attempt") for run in stack.runs("download", dataset_id)] == ["1", None]
 
 
+@pytest.mark.chaos
 def test_a_download_goes_on_without_its_code_server_and_can_still_be_cancelled_and_retried(stack: Stack) -> None:
     dataset_id = _add_repository(stack, "someone/code-killed", slow=True)
     _wait_for_bytes(stack, "someone/code-killed")
@@ -115,6 +116,7 @@ def test_after_everything_was_killed_a_start_takes_everything_up_again(stack: St
     assert stack.instance.event_log_storage.get_concurrency_info("download").active_slot_count == 0
 
 
+@pytest.mark.chaos
 def test_a_killed_ingestion_and_a_killed_deletion_are_finished_by_themselves(stack: Stack) -> None:
     dataset_id = _add_repository(stack, "someone/ingestion-killed", megabytes=20)
     _wait_for_worker(stack, "ingest", dataset_id)
