@@ -113,7 +113,7 @@ def validate_and_register(
         if config.dry_run:
             return dg.Output("", metadata=plan_metadata(plan))
         record = register_dataset(context.instance, store, plan)
-        context.instance.add_run_tags(context.run_id, {names.DATASET_TAG: record.id})
+        context.instance.add_run_tags(context.run.run_id, {names.DATASET_TAG: record.id})
         context.log.info(f"Added {record.name} as {record.id}; its download starts by itself.")
     return dg.Output(record.id, metadata={"dataset_id": record.id, **plan_metadata(plan)})
 
