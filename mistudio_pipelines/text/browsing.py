@@ -11,44 +11,21 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, pairwise
-from typing import Any, Final, get_args
+from typing import Any
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import MANIFEST_NAME, Manifest, read_manifest
-from mistudio_pipelines.text.filtering import Filters, SampleOrder, page_of_ranges, page_of_tokens
+from mistudio_pipelines.text.filtering import Filters, page_of_ranges, page_of_tokens
 from mistudio_pipelines.text.fingerprint import fingerprint_of
-from mistudio_pipelines.text.query import Node, parse_query, positive_phrases
+from mistudio_pipelines.text.query import Node, positive_phrases
 from mistudio_pipelines.text.reading import read_samples
 from mistudio_pipelines.text.sample_index import SUMMARY_NAME, index_error
+from mistudio_pipelines.text.sample_query import SampleQuery, check_query, token_range
 from mistudio_pipelines.text.search import SampleIndex, WrittenPhrase
 from mistudio_pipelines.text.snippets import Snippet, find_snippets
 
-MOST_SAMPLES_PER_PAGE: Final = 1000
-
-
-@dataclass(frozen=True)
-class SampleQuery:
-    """What samples to show.
-
-    Attributes:
-        search: A query (`query.py` tells the language), or None for all samples.
-        splits: Only samples of these splits; None or empty for all.
-        min_tokens: Only samples of at least so many whitespace tokens.
-        max_tokens: Only samples of at most so many.
-        page: From 1.
-        page_size: Samples per page, 1 to 1000.
-        sort: `number` (their place in the dataset), `relevance` (best hits first; needs a search), `tokens` or
-            `-tokens` (shortest or longest first).
-    """
-
-    search: str | None = None
-    splits: tuple[str, ...] | None = None
-    min_tokens: int | None = None
-    max_tokens: int | None = None
-    page: int = 1
-    page_size: int = 50
-    sort: SampleOrder = "number"
+__all__ = ["Sample", "SampleBrowser", "SamplePage", "SampleQuery", "browse"]
 
 
 @dataclass(frozen=True)
@@ -136,7 +113,7 @@ class SampleBrowser:
         """One page of samples; see `browse`."""
         started = time.perf_counter()
         manifest, index = self._open()
-        node = _check(query, manifest)
+        node = check_query(query, manifest)
         view = _View(manifest, index, query, node)
         total, numbers = view.page((query.page - 1) * query.page_size)
         pages = -(-total // query.page_size)
@@ -257,48 +234,12 @@ class _View:
             if not found:
                 return f"{left}, but none of them is in split {splits}."
             left = f"{left}, {found:,} of them in split {splits}"
-        return f"{left}, but none of these has {_token_range(query)}."
+        return f"{left}, but none of these has {token_range(query)}."
 
     def _count(self, filters: Filters) -> int:
         if self._node is not None:
             return self.index.count(self._node, filters)
         return sum(end - start for start, end in filters.ranges or ((0, self.manifest.rows),))
-
-
-def _check(query: SampleQuery, manifest: Manifest) -> Node | None:
-    """Refuse what cannot be shown; return the parsed search."""
-    unknown = sorted(set(query.splits or ()) - set(manifest.rows_by_split))
-    if unknown:
-        choices = ", ".join(manifest.rows_by_split)
-        raise MistudioError(
-            ErrorCode.UNKNOWN_SPLIT_OR_CONFIG,
-            f"Dataset {manifest.dataset_id} has no split {unknown[0]!r}.",
-            f"Choose from {choices}.",
-            details={"splits": list(manifest.rows_by_split)},
-        )
-    if query.page < 1 or not 1 <= query.page_size <= MOST_SAMPLES_PER_PAGE:
-        raise _invalid("Pages are numbered from 1", f"a page has 1 to {MOST_SAMPLES_PER_PAGE} samples")
-    if query.sort not in get_args(SampleOrder):
-        raise _invalid(f"Samples cannot be sorted by {query.sort!r}", f"choose from {', '.join(get_args(SampleOrder))}")
-    searched = query.search is not None and query.search.strip() != ""
-    if query.sort == "relevance" and not searched:
-        raise _invalid("Only what was searched can be sorted by relevance", "sort by number or tokens, or search")
-    least, most = query.min_tokens, query.max_tokens
-    if least is not None and most is not None and least > most:
-        raise _invalid(f"No sample has at least {least} and at most {most} tokens", "exchange the two")
-    return parse_query(query.search or "") if searched else None
-
-
-def _invalid(what: str, instead: str) -> MistudioError:
-    return MistudioError(ErrorCode.INVALID_QUERY, f"{what}.", f"{instead[0].upper()}{instead[1:]}.")
-
-
-def _token_range(query: SampleQuery) -> str:
-    if query.min_tokens is not None and query.max_tokens is not None:
-        return f"{query.min_tokens:,} to {query.max_tokens:,} tokens"
-    if query.min_tokens is not None:
-        return f"at least {query.min_tokens:,} tokens"
-    return f"at most {query.max_tokens:,} tokens"
 
 
 def _stamp(path: Any) -> tuple[int, int, int] | None:
