@@ -65,7 +65,9 @@ def _note_revision(context: dg.AssetExecutionContext, revision: str) -> None:
     key = dg.AssetKey("hub_revision")
     step = context.get_step_execution_context()
     observation = dg.AssetObservation(key, partition=context.partition_key, tags={DATA_VERSION_TAG: revision})
-    context.instance.report_dagster_event(dg.DagsterEvent.asset_observation(step, observation), run_id=context.run.run_id)
+    context.instance.report_dagster_event(
+        dg.DagsterEvent.asset_observation(step, observation), run_id=context.run.run_id
+    )
     step.wipe_input_asset_version_info(key)  # read when the step began, before we knew
 
 
