@@ -205,7 +205,7 @@ def _iter_texts(
     try:
         for batch in batches:
             yield as_text(batch.column(batch.schema.get_field_index(manifest.text_column)))
-    except (pa.ArrowException, OSError, KeyError, IndexError) as error:
+    except (pa.ArrowException, OSError, KeyError, IndexError, UnicodeDecodeError) as error:
         raise damaged_file(manifest, file_index) from error
 
 
@@ -244,7 +244,7 @@ def _read_group_rows(
             first += batch.num_rows
             if end == len(rows):
                 return
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise damaged_file(manifest, file_index) from error
 
 

@@ -27,6 +27,10 @@ _READ_BUFFER_BYTES = 1 << 20
 _FILE_MAGIC = b"ARROW1\0\0"
 
 
+# A damaged name of a column is no UTF-8 any more.
+_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
 def iter_arrow_tables(path: Path | None, open_stream: Callable[[], BinaryIO], reading: Reading) -> Iterator[pa.Table]:
     """Tables of an Arrow file.
 
@@ -51,7 +55,7 @@ def iter_arrow_tables(path: Path | None, open_stream: Callable[[], BinaryIO], re
                 for table in _iter_plain(batches, batches.schema, reading):
                     reading.position = source.tell() if path else reading.position
                     yield table
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGED as error:
             reading.fail(f"it is not a whole Arrow file ({_first_line(error)})")
 
 
@@ -76,7 +80,7 @@ def iter_parquet_tables(path: Path | None, open_stream: Callable[[], BinaryIO], 
                     columns = [name for name in schema.names if name in set(columns)]
                     schema = pa.schema([schema.field(name) for name in columns])
                 yield from _iter_plain(_iter_row_groups(parquet, stored, columns, reading), schema, reading)
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGED as error:
             reading.fail(f"it is not a whole Parquet file ({_first_line(error)})")
 
 

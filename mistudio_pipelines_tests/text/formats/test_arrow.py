@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
@@ -152,6 +152,7 @@ def test_damaged_files_are_named(tmp_path, kind, damage):
 @given(
     kind=st.sampled_from(["file", "stream", "parquet"]), flips=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)))
 )
+@example(kind="parquet", flips=[(0.421875, 128)])
 def test_flipped_bytes_give_other_values_or_an_error_but_never_a_crash(tmp_path_factory, kind, flips):
     path = write(TABLE, tmp_path_factory.mktemp("flip") / "a.x", kind)
     content = bytearray(path.read_bytes())
