@@ -70,10 +70,6 @@ class Stream:
                     raise OSError(f"piece {shard} ends too early")
                 view = view[count:]
 
-    def spans_of(self, start: int, end: int) -> list[PieceSpan]:
-        """The pieces that a stretch of the stream lies in."""
-        return [span for span in self._spans if span.base < end and span.base + span.length > start]
-
 
 class PieceNeeds:
     """Which pieces the files of rows that are not written yet need; the tokens of others are removed.
