@@ -35,7 +35,7 @@ def browse_op(
 ) -> dg.Output[dict]:  # type: ignore[type-arg]  # Dagster reads the annotation and knows only the bare class
     """Show one page of samples."""
     store = data_store.open()
-    with operation(context, "browsing"):
+    with operation(context, "browsing", config.dataset_id):
         from mistudio_pipelines.text.browsing import SampleQuery, browse
         from mistudio_pipelines.text.pages import page_values
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from mistudio_pipelines.defs import names
+from mistudio_pipelines.defs.forgetting import forget_partition, forget_runs
 from mistudio_pipelines.defs.history import TOKENIZED
 from mistudio_pipelines.defs.partitions import (
     DATASET_PARTITION_TAG,
@@ -39,7 +40,6 @@ from mistudio_pipelines.store.records import DatasetRecord, read_record, stand_i
 
 _SECONDS_TO_WAIT_FOR_CANCEL = 40.0
 _SECONDS_TO_WAIT_FOR_ANOTHER_DELETION = 60.0
-_ASSETS = ("raw", "statistics", "sample_index", "tokenized")
 _TAGS_OF_A_DATASET = (names.DATASET_TAG, PARTITION_TAG, DATASET_PARTITION_TAG)
 
 
@@ -197,8 +197,10 @@ def _begin(instance: dg.DagsterInstance, store: DataStore, plan: DeletionPlan) -
 
 def _delete_dataset(instance: dg.DagsterInstance, store: DataStore, plan: DeletionPlan) -> int:
     freed = remove_files(store, plan.dataset_id)
-    _delete_runs(instance, [run.run_id for run in runs_of_dataset(instance, plan.dataset_id)])
+    forget_runs(instance, [run.run_id for run in runs_of_dataset(instance, plan.dataset_id)])
+    # First the key: a change of status that is noted meanwhile is noted for keys that are there.
     instance.delete_dynamic_partition(str(DATASETS.name), plan.dataset_id)
+    forget_partition(instance, plan.dataset_id)
     write_audit(store, "dataset_deleted", plan.dataset_id, name=plan.name, bytes_freed=freed)
     forget(store, plan.dataset_id)
     return freed
@@ -206,7 +208,8 @@ def _delete_dataset(instance: dg.DagsterInstance, store: DataStore, plan: Deleti
 
 def _delete_tokenization(instance: dg.DagsterInstance, store: DataStore, plan: DeletionPlan, preset: str) -> int:
     freed = remove_tokenization_files(store, plan.dataset_id, preset)
-    _delete_runs(instance, [run.run_id for run in _runs_of_tokenization(instance, plan.dataset_id, preset)])
+    forget_runs(instance, [run.run_id for run in _runs_of_tokenization(instance, plan.dataset_id, preset)])
+    forget_partition(instance, str(pair_key(plan.dataset_id, preset)))
     write_audit(store, "tokenization_deleted", plan.dataset_id, name=plan.name, preset=preset, bytes_freed=freed)
     unmark_deleting(store, plan.dataset_id, preset)
     return freed
@@ -255,11 +258,3 @@ def _ask_to_end(instance: dg.DagsterInstance, run_id: str) -> None:
         instance.report_run_canceled(run, "Canceled because its dataset is being deleted.")
     else:
         instance.run_launcher.terminate(run_id)
-
-
-def _delete_runs(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
-    """Delete runs with their events; without wiping the cached status the UI would stay green."""
-    for run_id in run_ids:
-        instance.delete_run(run_id)
-    for asset in _ASSETS:
-        instance.wipe_asset_cached_status([dg.AssetKey(asset)])

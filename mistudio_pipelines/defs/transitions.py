@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 
 from mistudio_pipelines.defs.history import RAW
+from mistudio_pipelines.defs.partitions import DATASETS
 from mistudio_pipelines.defs.status import DatasetOverview, DatasetStatus
 from mistudio_pipelines.logs import log_event
 from mistudio_pipelines.store.audit import write_audit
@@ -99,9 +100,11 @@ def _write(
     log_event(STATUS_CHANGED, dataset_id=dataset_id, operation="status", **facts)
     try:
         write_audit(store, STATUS_CHANGED, dataset_id, name=overview.record.name, error=status.error, **facts)
-        metadata = {"status": status.status, "before": before or "", "error": status.error or ""}
-        instance.report_runless_asset_event(
-            dg.AssetObservation(RAW, partition=dataset_id, description=f"Status: {now}", metadata=metadata)
-        )
+        # Not for a dataset that was deleted since we looked: nobody would remove the observation again.
+        if instance.has_dynamic_partition(str(DATASETS.name), dataset_id):
+            metadata = {"status": status.status, "before": before or "", "error": status.error or ""}
+            instance.report_runless_asset_event(
+                dg.AssetObservation(RAW, partition=dataset_id, description=f"Status: {now}", metadata=metadata)
+            )
     except (OSError, dg.DagsterError) as error:
         log_event("not_noted", level="warning", dataset_id=dataset_id, operation="status", reason=str(error))

@@ -70,7 +70,8 @@ STEPS = [
     (store_deletion, "_trash", _after),
     (store_deletion, "empty_trash", _before),
     (deletion_module, "remove_files", _after),
-    (deletion_module, "_delete_runs", _after),
+    (deletion_module, "forget_runs", _after),
+    (deletion_module, "forget_partition", _before),
     (deletion_module, "forget", _before),
 ]
 
@@ -109,7 +110,7 @@ def test_a_deletion_of_one_tokenization_cut_short_is_finished_by_the_sensor(
     assert workshop.run("tokenize", pair_key(dataset_id, preset)).success
     plan = plan_deletion(workshop.instance, workshop.store, dataset_id, preset)
     with monkeypatch.context() as patched:
-        patched.setattr(deletion_module, "_delete_runs", _before(deletion_module._delete_runs))
+        patched.setattr(deletion_module, "forget_runs", _before(deletion_module.forget_runs))
         with pytest.raises(PowerLoss):
             delete(workshop.instance, workshop.store, plan)
     assert show_dataset(workshop.instance, workshop.store, dataset_id).tokenizations == ()
