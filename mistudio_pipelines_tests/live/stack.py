@@ -30,6 +30,7 @@ from mistudio_pipelines.processes import process_start
 from mistudio_pipelines.serving import Services, code_is_loaded, free_port
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines_tests.hub_server import HubServer
+from mistudio_pipelines_tests.postgres import use_postgres
 
 PROJECT = Path(__file__).parents[2]
 
@@ -200,17 +201,26 @@ class Stack:
         return sorted(times)
 
 
-def start_stack(folder: Path, hub: HubServer) -> Stack:
-    """Prepare and start everything in a folder."""
+def start_stack(folder: Path, hub: HubServer, database: Mapping[str, str] | None = None) -> Stack:
+    """Prepare and start everything in a folder.
+
+    Args:
+        folder: An empty folder.
+        hub: Where it downloads from.
+        database: Of `PostgresServer.make_database`; None for SQLite.
+    """
     store = DataStore(folder / "data")
     home = store.root / "dagster"
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith(("HF_", "DAGSTER_"))},
         **{"MISTUDIO_DATA": str(store.root), "DAGSTER_HOME": str(home), "HF_ENDPOINT": hub.endpoint},
         "HF_HOME": str(folder / "hf"),
+        **(database or {}),
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.update({key: environment[key] for key in ("MISTUDIO_DATA", "DAGSTER_HOME", "HF_ENDPOINT", "HF_HOME")})
+    if database is not None:
+        use_postgres(home, database)
     recover_before_start(store, home)
     services = Services(home, store.root, port=free_port())
     services.start()
