@@ -10,12 +10,14 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PR_SET_PDEATHSIG = 1
+_SECONDS_TO_STOP = 8.0
 # Field 22 of /proc/PID/stat (see proc(5)), counted after the command name, which may hold anything but ends in ")".
 _START_FIELD = 22 - 3
 
@@ -57,3 +59,19 @@ def keep_files_private() -> None:
     Texts may be confidential, and run records name them; a stricter umask is kept.
     """
     os.umask(os.umask(0o077) | 0o027)
+
+
+def end_processes(processes: Sequence[psutil.Process]) -> None:
+    """Ask processes to end, then make them."""
+    for process in processes:
+        try:
+            process.send_signal(signal.SIGTERM)
+        except psutil.NoSuchProcess:
+            continue
+    _, alive = psutil.wait_procs(processes, timeout=_SECONDS_TO_STOP)
+    for process in alive:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(alive, timeout=_SECONDS_TO_STOP)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,12 @@ from typing import Any
 import psutil
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
-from mistudio_pipelines.processes import process_start
+from mistudio_pipelines.processes import end_processes, process_start
 from mistudio_pipelines.store.atomic import write_bytes, write_json
 
 LOCATION_NAME = "mistudio_pipelines"
 _LOOPBACK = "127.0.0.1"
 _SECONDS_TO_START = 120.0
-_SECONDS_TO_STOP = 8.0
 _MOST_RESTARTS = 5
 _RESTART_WINDOW_SECONDS = 60.0
 
@@ -61,11 +59,16 @@ class RunningServer:
 
 def find_server(home: Path) -> RunningServer | None:
     """The services noted in a Dagster home, where their starter still runs and the webserver answers."""
+    server = find_installation(home)
+    return server if server is not None and answers(server.url) else None
+
+
+def find_installation(home: Path) -> RunningServer | None:
+    """The services noted in a Dagster home, where their starter still runs, whether or not they answer."""
     server = _read_note(home)
     if server is None:
         return None
-    starter_runs = any(process.pid == server.pids[0] for process in server.alive())
-    return server if starter_runs and answers(server.url) else None
+    return server if any(process.pid == server.pids[0] for process in server.alive()) else None
 
 
 def answers(url: str, path: str = "/server_info") -> bool:
@@ -270,22 +273,6 @@ def code_is_loaded(url: str) -> bool:
     except (urllib.error.URLError, OSError, ValueError):
         return False
     return bool(answer.get("data", {}).get("repositoriesOrError", {}).get("nodes"))
-
-
-def end_processes(processes: Sequence[psutil.Process]) -> None:
-    """Ask processes to end, then make them."""
-    for process in processes:
-        try:
-            process.send_signal(signal.SIGTERM)
-        except psutil.NoSuchProcess:
-            continue
-    _, alive = psutil.wait_procs(processes, timeout=_SECONDS_TO_STOP)
-    for process in alive:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(alive, timeout=_SECONDS_TO_STOP)
 
 
 def _note(home: Path) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -30,16 +32,9 @@ _host = click.option("--host", default="127.0.0.1", show_default=True, help="Add
 @_host
 def up(port: int, host: str) -> None:
     """Start the Dagster UI and daemon for this data folder and keep them running until Ctrl-C."""
-    _end_cleanly_when_terminated()
-    store = open_store()
-    services = _start(store, host, port)
-    if services is None:
-        return
-    try:
-        click.echo(f"The UI is at {services.url}; Ctrl-C stops it.")
-        _watch_until_stopped(services)
-    finally:
-        _stop(store, services)
+    with _installation(open_store(), host, port) as services:
+        if services is not None:
+            _watch_until_stopped(services)
 
 
 @click.command()
@@ -50,18 +45,12 @@ def demo(port: int, host: str, exit_when_done: bool) -> None:
     """Take the sample dataset through the whole pipeline, show its statistics, and leave the UI up."""
     from mistudio_pipelines.defs.instance import open_instance
 
-    _end_cleanly_when_terminated()
     store = open_store()
-    services = _start(store, host, port)
-    try:
+    with _installation(store, host, port) as services:
         with open_instance(home_of(store)) as instance:
             _run_sample(instance, store, services)
         if services is not None and not exit_when_done:
-            click.echo(f"The UI is at {services.url}; Ctrl-C stops it.")
             _watch_until_stopped(services)
-    finally:
-        if services is not None:
-            _stop(store, services)
 
 
 def _end_cleanly_when_terminated() -> None:
@@ -69,25 +58,33 @@ def _end_cleanly_when_terminated() -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
-def _start(store: DataStore, host: str, port: int) -> Services | None:
-    """Prepare everything and start the services; None where they run already."""
+@contextmanager
+def _installation(store: DataStore, host: str, port: int) -> Iterator[Services | None]:
+    """Have the services run while the block does; None where somebody else's run already."""
+    from mistudio_pipelines.claiming import claim_home
     from mistudio_pipelines.defs.recovery import recover_before_start
-    from mistudio_pipelines.serving import Services, find_server
+    from mistudio_pipelines.serving import Services
 
+    _end_cleanly_when_terminated()
     home = home_of(store)
-    server = find_server(home)
-    if server is not None:
-        click.echo(f"Already running: the UI is at {server.url}.")
-        return None
-    for sentence in recover_before_start(store, home):
-        click.echo(sentence)
-    services = Services(home, store.root, host, port)
-    click.echo("Starting Dagster …")
-    services.start()
-    return services
+    with claim_home(home) as server:
+        if server is not None:
+            click.echo(f"Already running: the UI is at {server.url}.")
+            yield None
+            return
+        for sentence in recover_before_start(store, home):
+            click.echo(sentence)
+        services = Services(home, store.root, host, port)
+        click.echo("Starting Dagster …")
+        services.start()
+        try:
+            yield services
+        finally:
+            _stop(store, services)
 
 
 def _watch_until_stopped(services: Services) -> None:
+    click.echo(f"The UI is at {services.url}; Ctrl-C stops it.")
     try:
         while True:
             services.watch()

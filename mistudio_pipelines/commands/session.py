@@ -61,10 +61,13 @@ def open_client(store: DataStore) -> MistudioClient:
     Raises:
         MistudioError: `server_unreachable`.
     """
+    from mistudio_pipelines.claiming import does_not_answer
     from mistudio_pipelines.client import MistudioClient
-    from mistudio_pipelines.serving import find_server
+    from mistudio_pipelines.serving import answers, find_installation
 
-    server = find_server(home_of(store))
+    server = find_installation(home_of(store))
+    if server is not None and not answers(server.url):
+        raise does_not_answer(server)
     if server is None:
         raise MistudioError(
             ErrorCode.SERVER_UNREACHABLE,

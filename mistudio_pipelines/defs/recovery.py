@@ -17,7 +17,8 @@ from mistudio_pipelines.defs.names import WORKER_TAG
 from mistudio_pipelines.defs.partitions import DATASETS
 from mistudio_pipelines.defs.registration import register_missing_keys
 from mistudio_pipelines.defs.workers import Worker
-from mistudio_pipelines.serving import end_processes, stop_leftovers
+from mistudio_pipelines.processes import end_processes
+from mistudio_pipelines.serving import stop_leftovers
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.orphans import tidy_after_crash
 
