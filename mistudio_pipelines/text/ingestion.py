@@ -11,9 +11,10 @@ pass. A pass that was cut short starts again from the first text.
 from __future__ import annotations
 
 import shutil
+import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,37 +26,33 @@ from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.locks import INDEX_PART, dataset_lock
 from mistudio_pipelines.store.manifest import Manifest, read_manifest
 from mistudio_pipelines.store.records import now
+from mistudio_pipelines.text.adding_up import DatasetTexts, add_up
+from mistudio_pipelines.text.blocks import iter_text_blocks
 from mistudio_pipelines.text.fingerprint import (
     INDEX_CODE_VERSION,
     STATISTICS_CODE_VERSION,
     Fingerprint,
     fingerprint_of,
 )
-from mistudio_pipelines.text.reading import TextBatch, iter_text_batches, list_row_groups, read_samples
+from mistudio_pipelines.text.reading import list_row_groups, read_samples
 from mistudio_pipelines.text.sample_index import (
     IndexSummary,
     check_index,
     read_index_summary,
 )
 from mistudio_pipelines.text.sample_index_writer import SampleIndexWriter
-from mistudio_pipelines.text.statistics import SplitTexts, count_texts, with_words
-from mistudio_pipelines.text.statistics_columns import column_statistics
+from mistudio_pipelines.text.statistics import SplitTexts
 from mistudio_pipelines.text.statistics_model import (
     DatasetStatistics,
-    TextStatistics,
     check_statistics,
     read_statistics,
     write_statistics,
 )
-from mistudio_pipelines.text.statistics_scan import make_block, spell_tokens
 
 __all__ = ["INDEX_CODE_VERSION", "STATISTICS_CODE_VERSION", "IngestionResult", "ingest"]
 
 FIRST_SAMPLES: Final = 10
 _PREVIEW_CHARACTERS: Final = 200
-# Enough that array operations outweigh their start, little enough for the processor's cache.
-_BLOCK_BYTES: Final = 1 << 20
-_BLOCK_TEXTS: Final = 65_536
 # Inside the partial folder: what becomes the index, and what counters spill.
 _INDEX: Final = "index"
 _SPILLED: Final = "spilled"
@@ -155,19 +152,16 @@ def _make(
     partial = store.index_partial(dataset_id)
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        splits, index = _read_all(raw, manifest, partial, fingerprint, on_progress, should_stop)
-        on_progress(Progress(index.text_bytes, index.text_bytes, "bytes", "adding up"))
-        columns = column_statistics(raw, manifest, should_stop)
-        total, by_split = _add_up(raw, manifest, splits, should_stop)
+        index, counted = _read_all(raw, manifest, partial, fingerprint, on_progress, should_stop)
         statistics = DatasetStatistics(
             dataset_id=dataset_id,
             fingerprint=fingerprint,
             computed_at=now(),
             seconds=round(time.monotonic() - started, 3),
             text_column=manifest.text_column,
-            total=total,
-            splits=by_split,
-            columns=columns,
+            total=counted.total,
+            splits=counted.by_split,
+            columns=counted.columns,
             raw_bytes=manifest.size,
             index_bytes=index.bytes,
         )
@@ -186,69 +180,48 @@ def _read_all(
     fingerprint: Fingerprint,
     on_progress: ProgressCallback,
     should_stop: ShouldStop,
-) -> tuple[dict[str, SplitTexts], IndexSummary]:
-    total_bytes = sum(group.bytes for group in list_row_groups(raw, manifest))
+) -> tuple[IndexSummary, DatasetTexts]:
     spilled = partial / _SPILLED
     spilled.mkdir(parents=True)
+    ended = threading.Event()
+    with (
+        closing(SampleIndexWriter(partial / _INDEX, manifest.dataset_id)) as writer,
+        ThreadPoolExecutor(1, thread_name_prefix="add-up") as background,
+    ):
+        splits = _read_texts(raw, manifest, spilled, writer, on_progress, should_stop)
+        try:
+            # The index writes and syncs its last segments meanwhile, which leaves a core free.
+            counted = background.submit(add_up, raw, manifest, splits, lambda: ended.is_set() or should_stop())
+            return writer.finish(fingerprint), counted.result()
+        finally:
+            ended.set()
+
+
+def _read_texts(
+    raw: Path,
+    manifest: Manifest,
+    spilled: Path,
+    writer: SampleIndexWriter,
+    on_progress: ProgressCallback,
+    should_stop: ShouldStop,
+) -> dict[str, SplitTexts]:
+    total_bytes = sum(group.bytes for group in list_row_groups(raw, manifest))
     splits = {split: SplitTexts(spilled, f"split{position}") for position, split in enumerate(manifest.rows_by_split)}
     for file in manifest.files:
         splits[file.split].invalid_sequences += file.replaced_characters
     done = 0
     current: str | None = None
-    writer = SampleIndexWriter(partial / _INDEX, manifest.dataset_id)
-    try:
-        for batches in _blocks(iter_text_batches(raw, manifest, batch_bytes=_BLOCK_BYTES, should_stop=should_stop)):
-            split = splits[batches[0].split]
-            if current not in (None, batches[0].split):
-                splits[current].spill()
-            current = batches[0].split
-            block = make_block(batches[0].first_sample, [batch.texts for batch in batches])
-            split.invalid_sequences += sum(batch.replaced_characters for batch in batches)
-            writer.add(block, split.add(block))
-            done += len(block.data)
-            on_progress(Progress(min(done, total_bytes), total_bytes, "bytes", "reading texts"))
-        return splits, writer.finish(fingerprint)
-    finally:
-        writer.close()
-
-
-def _blocks(batches: Iterable[TextBatch]) -> Iterator[list[TextBatch]]:
-    """Consecutive batches of one split, together about `_BLOCK_BYTES` long."""
-    waiting: list[TextBatch] = []
-    size = texts = 0
-    for batch in batches:
-        full = size >= _BLOCK_BYTES or texts >= _BLOCK_TEXTS
-        if waiting and (full or batch.split != waiting[0].split):
-            yield waiting
-            waiting, size, texts = [], 0, 0
-        waiting.append(batch)
-        size += batch.texts.nbytes
-        texts += len(batch.texts)
-    if waiting:
-        yield waiting
-
-
-def _add_up(
-    raw: Path, manifest: Manifest, splits: dict[str, SplitTexts], should_stop: ShouldStop
-) -> tuple[TextStatistics, dict[str, TextStatistics]]:
-    counted = {split: count_texts([texts]) for split, texts in splits.items()}
-    total = next(iter(counted.values())) if len(counted) == 1 else count_texts(list(splits.values()))
-    wanted = {key for texts in (total, *counted.values()) for key, _ in texts.most_frequent}
-    spelling = _spell(raw, manifest, wanted, should_stop)
-    return with_words(total, spelling), {split: with_words(texts, spelling) for split, texts in counted.items()}
-
-
-def _spell(raw: Path, manifest: Manifest, wanted: set[int], should_stop: ShouldStop) -> dict[int, str]:
-    """The words of some keys: texts are read again until all were seen, which for frequent words is soon."""
-    spelling: dict[int, str] = {}
-    if not wanted:
-        return spelling
-    for batches in _blocks(iter_text_batches(raw, manifest, batch_bytes=_BLOCK_BYTES, should_stop=should_stop)):
-        block = make_block(0, [batch.texts for batch in batches])
-        spelling |= spell_tokens(block, wanted - spelling.keys())
-        if len(spelling) == len(wanted):
-            break
-    return spelling
+    for name, block, replaced_characters in iter_text_blocks(raw, manifest, should_stop):
+        split = splits[name]
+        if current not in (None, name):
+            splits[current].spill()
+        current = name
+        split.invalid_sequences += replaced_characters
+        writer.add(block, split.add(block))
+        done += len(block.data)
+        on_progress(Progress(min(done, total_bytes), total_bytes, "bytes", "reading texts"))
+    on_progress(Progress(total_bytes, total_bytes, "bytes", "adding up"))
+    return splits
 
 
 def _refuse_what_does_not_hold(

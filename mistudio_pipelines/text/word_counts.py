@@ -16,8 +16,11 @@ from typing import Final
 
 import numpy as np
 
+from mistudio_pipelines.text.frequent_keys import FrequentKeys
+
 # 16 bytes each: 32 MB, and some eight times that while as many more are added up.
 DEFAULT_KEYS_IN_MEMORY: Final = 2 << 20
+_KEYS_LOOKED_UP_AT_ONCE: Final = 1 << 16
 _KEYS_COUNTED_AT_ONCE: Final = 1 << 20
 _LEAST_ADDED_UP: Final = 1 << 18
 
@@ -62,6 +65,9 @@ class KeyCounter:
         self._name = name
         self._limit = keys_in_memory
         self._held = _EMPTY
+        self._frequent: FrequentKeys | None = None
+        self._new: list[np.ndarray] = []
+        self._new_waiting = 0
         self._keys: list[np.ndarray] = []
         self._keys_waiting = 0
         self._counted: list[_Run] = []
@@ -74,8 +80,11 @@ class KeyCounter:
         Args:
             keys: uint64, in any order, repeated or not.
         """
-        self._keys.append(keys)
-        self._keys_waiting += len(keys)
+        self._new.append(keys)
+        self._new_waiting += len(keys)
+        if self._new_waiting < _KEYS_LOOKED_UP_AT_ONCE:
+            return
+        self._look_up()
         if self._keys_waiting < _KEYS_COUNTED_AT_ONCE:
             return
         self._count()
@@ -107,19 +116,43 @@ class KeyCounter:
         ]
         return [*runs, self._held] if len(self._held.keys) else runs
 
+    def _look_up(self) -> None:
+        """Count the frequent ones among the keys that came; the others wait to be counted, many at once."""
+        if self._new:
+            keys = np.concatenate(self._new)
+            self._new, self._new_waiting = [], 0
+            if self._frequent is not None:
+                keys = self._frequent.count(keys)
+            self._keys.append(keys)
+            self._keys_waiting += len(keys)
+
     def _count(self) -> None:
-        """Count the keys that wait; many at once, because the frequent ones then come but once."""
+        """Count the keys that wait; many at once, because most of them then come more than once."""
         import polars as pl
 
-        if self._keys:
-            counted = pl.Series("key", np.concatenate(self._keys)).value_counts(name="count")
-            run = _Run(counted["key"].to_numpy(), counted["count"].to_numpy().astype(np.uint64))
-            self._counted.append(run)
-            self._counted_waiting += len(run.keys)
+        counted = pl.Series("key", np.concatenate(self._keys)).value_counts(name="count")
+        run = _Run(counted["key"].to_numpy(), counted["count"].to_numpy().astype(np.uint64))
         self._keys, self._keys_waiting = [], 0
+        self._counted.append(run)
+        self._counted_waiting += len(run.keys)
+        frequent = self._empty_frequent()
+        if self._frequent is None:
+            self._frequent = FrequentKeys()
+        self._frequent.choose(np.concatenate([frequent.keys, run.keys]), np.concatenate([frequent.counts, run.counts]))
+
+    def _empty_frequent(self) -> _Run:
+        if self._frequent is None:
+            return _EMPTY
+        run = _Run(*self._frequent.empty())
+        self._counted.append(run)
+        self._counted_waiting += len(run.keys)
+        return run
 
     def _add_up(self) -> None:
-        self._count()
+        self._look_up()
+        if self._keys_waiting:
+            self._count()
+        self._empty_frequent()
         if self._counted:
             # First the new among themselves, then with those held: two sorted runs merge in one go.
             self._held = _merged([self._held, _merged(self._counted, in_order=False)])

@@ -73,7 +73,7 @@ def described(manifest: Manifest) -> list[tuple]:
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(40, marks=pytest.mark.chaos)])
-def test_kills_at_random_moments_change_nothing(tmp_path, kills):
+def test_kills_at_random_moments_change_nothing(tmp_path, kills, faults):
     expected_store = DataStore(tmp_path / "expected")
     assert convert(expected_store.root, make_sources(expected_store.raw_partial(ID) / "download"))
     expected = read_manifest(expected_store.raw(ID))
@@ -83,6 +83,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path, kills):
     for _ in range(kills):
         if convert(store.root, sources, kill_after=chance.random() * (1.5 if kills < 10 else 0.4)):
             break
+        faults.cause("kill -9 of a conversion")
         assert not store.raw(ID).exists() or verify_raw(store.raw(ID), read_manifest(store.raw(ID))) == []
     if not store.raw(ID).exists():
         assert convert(store.root, sources)
@@ -92,3 +93,4 @@ def test_kills_at_random_moments_change_nothing(tmp_path, kills):
     assert sorted(path.name for path in store.raw(ID).iterdir()) == sorted(
         path.name for path in expected_store.raw(ID).iterdir()
     )
+    faults.survived()

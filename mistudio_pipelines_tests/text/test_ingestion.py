@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
 from mistudio_pipelines.store.locks import INDEX_PART, dataset_lock
 from mistudio_pipelines.store.manifest import read_manifest
-from mistudio_pipelines.text import ingestion
+from mistudio_pipelines.text import blocks
 from mistudio_pipelines.text.browsing import SampleQuery, browse
 from mistudio_pipelines.text.ingestion import ingest
 from mistudio_pipelines.text.sample_index import check_index
@@ -96,7 +96,7 @@ def test_blocks_of_any_size_give_the_same_statistics(tmp_path, monkeypatch):
     texts = [f"word{number % 7} {'x' * (number % 11)}" for number in range(200)]
     store = make_dataset(tmp_path, {"train": texts, "test": texts[:50]}, row_group_size=9)
     whole = ingest(store, DATASET_ID).statistics
-    monkeypatch.setattr(ingestion, "_BLOCK_BYTES", 64)
+    monkeypatch.setattr(blocks, "_BLOCK_BYTES", 64)
     store.statistics(DATASET_ID).unlink()
     pieces = ingest(store, DATASET_ID).statistics
     assert pieces.total == whole.total

@@ -54,6 +54,19 @@ def test_a_vocabulary_larger_than_memory_is_counted_on_disk(tmp_path):
     assert totals.total == len(everything)
 
 
+def test_words_that_come_often_are_counted_as_exactly_as_rare_ones_when_the_language_changes(tmp_path):
+    generator = np.random.default_rng(0)
+    parts = [generator.zipf(1.1, 1_500_000).astype(np.uint64) + np.uint64(language << 40) for language in range(3)]
+    counter = KeyCounter(tmp_path, "words", keys_in_memory=200_000)
+    for keys in (*np.array_split(parts[0], 20), *np.array_split(parts[1], 7), *np.array_split(parts[2], 90)):
+        counter.add(keys)
+    keys, counts = np.unique(np.concatenate(parts), return_counts=True)
+    totals = total_up([counter], 50, keys_in_memory=200_000)
+    assert (totals.distinct, totals.total) == (len(keys), 4_500_000)
+    ranked = np.lexsort((keys, -counts))[:50]
+    assert list(totals.most_frequent) == list(zip(keys[ranked].tolist(), counts[ranked].tolist(), strict=True))
+
+
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=200))
 def test_percentiles_are_those_of_numpy(numbers):
     values, counts = np.unique(numbers, return_counts=True)
