@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,11 +57,10 @@ def test_many_finds_give_few_pieces():
     assert len(find_snippets(("needle" + " hay" * 100 + " ") * 50, [phrase("needle")])) == 3
 
 
-def test_long_texts_are_searched_quickly():
-    started = time.monotonic()
+@pytest.mark.timeout(30)
+def test_the_cost_of_a_search_in_a_long_text_does_not_grow_with_its_square():
     assert found("a " + "a" * 1_000_000 + " a", phrase("a")) == ["a", "a"]
     find_snippets("hay " * 50_000, [phrase("needle"), phrase("ha"), phrase("hay", "needle")])
-    assert time.monotonic() - started < 2
 
 
 @given(
