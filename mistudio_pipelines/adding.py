@@ -74,6 +74,7 @@ class AddPlan:
         file_format: Their format.
         free_bytes: Free space now.
         warnings: Sentences a person should read first.
+        available_configs: All configs there are.
     """
 
     record: DatasetRecord
@@ -82,6 +83,7 @@ class AddPlan:
     file_format: str
     free_bytes: int
     warnings: tuple[str, ...]
+    available_configs: tuple[str, ...] = ()
 
 
 def looks_local(source: str) -> bool:
@@ -212,6 +214,7 @@ def _plan_repository(store: DataStore, request: AddRequest, client: HubClient) -
         plan.file_format,
         free_bytes(store.root),
         tuple(warnings),
+        available_configs=tuple(plan.configs),
     )
 
 

@@ -55,6 +55,16 @@ class ErrorCode(StrEnum):
     # Deleting
     IN_USE = "in_use"
     NOT_CONFIRMED = "not_confirmed"
+    # The REST API
+    VALIDATION_ERROR = "validation_error"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    BODY_TOO_LARGE = "body_too_large"
+    READ_ONLY = "read_only"
+    CROSS_SITE = "cross_site"
+    HOST_NOT_ALLOWED = "host_not_allowed"
+    TOO_MANY_REQUESTS = "too_many_requests"
     # Running
     CANCELLED = "cancelled"
     NO_DAGSTER_HOME = "no_dagster_home"

@@ -30,6 +30,8 @@ WORKER_TAG = ".dagster/mistudio_worker"
 ATTEMPT_TAG = "mistudio/attempt"
 USES_DATASET_TAG = "mistudio/uses_dataset"
 DELETES_TAG = "mistudio/deletes"
+# On a run of `download`: fetch the newest revision of the repository instead of the one that the dataset has.
+UPDATE_TAG = "mistudio/update"
 
 # Metadata of materializations
 STATUS = "status"

@@ -45,6 +45,7 @@ class HubClient:
     Args:
         store: The data folder.
         token_name: Name of the secret to use (`hub/secrets.py`), or None for the default.
+        token: A token that is used instead and kept in memory only.
         endpoint: Address of the Hub; default `HF_ENDPOINT`, else the public one.
         should_stop: Polled while waiting.
         first_wait_seconds: Seconds before the first retry of what is transient.
@@ -58,6 +59,7 @@ class HubClient:
         store: DataStore,
         *,
         token_name: str | None = None,
+        token: str | None = None,
         endpoint: str | None = None,
         should_stop: ShouldStop = never_stop,
         first_wait_seconds: float = faults.FIRST_WAIT_SECONDS,
@@ -71,7 +73,7 @@ class HubClient:
         self.endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
         self.should_stop = should_stop
         self.first_wait_seconds = first_wait_seconds
-        self._token = find_token(store, token_name)
+        self._token = token or find_token(store, token_name)
         self._headers: dict[str, str] = build_hf_headers(
             token=self._token or False, library_name="mistudio-pipelines", library_version=__version__
         )

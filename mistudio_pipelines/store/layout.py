@@ -69,6 +69,11 @@ class DataStore:
         return self.root / "cache"
 
     @property
+    def uploads_root(self) -> Path:
+        """Folder of uploaded files, each only until a dataset's own files are made of it (`api/uploads.py`)."""
+        return self.root / "uploads"
+
+    @property
     def secrets_root(self) -> Path:
         """Folder of secret files, one token a file; never read by anything but `hub/secrets.py`."""
         return self.root / "secrets"

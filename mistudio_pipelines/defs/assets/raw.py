@@ -14,6 +14,7 @@ from mistudio_pipelines.defs.operation import operation, require_dataset
 from mistudio_pipelines.defs.partitions import DATASETS
 from mistudio_pipelines.defs.resources import DataStoreResource, HuggingFaceHub
 from mistudio_pipelines.store.layout import DataStore
+from mistudio_pipelines.store.records import DatasetRecord
 
 RAW_CODE_VERSION = "1"
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -30,7 +31,8 @@ _SECONDS_BETWEEN_LOOKS = 0.2
     description=(
         "The files of a dataset as Parquet, one partition per dataset. Downloaded from the Hugging Face Hub at a "
         "pinned commit (resumed where an earlier attempt ended, every byte verified) or converted from local files. "
-        "One download runs at a time. Add a dataset with the job `add_dataset`; its download then starts by itself."
+        "One download runs at a time. Add a dataset with the job `add_dataset`; its download then starts by itself. "
+        "A run with the tag `mistudio/update: true` fetches the newest revision of the repository."
     ),
 )
 def raw(context: dg.AssetExecutionContext, data_store: DataStoreResource, hub: HuggingFaceHub) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads it and knows only the bare class
@@ -39,6 +41,8 @@ def raw(context: dg.AssetExecutionContext, data_store: DataStoreResource, hub: H
     dataset_id = context.partition_key
     with operation(context, "download", dataset_id) as step:
         record = require_dataset(context.instance, store, dataset_id)
+        if context.run.tags.get(names.UPDATE_TAG) == "true":
+            record = _take_newest_revision(context, store, record, hub)
         from mistudio_pipelines.acquiring import acquire
 
         with _only_download(store):
@@ -54,6 +58,21 @@ def raw(context: dg.AssetExecutionContext, data_store: DataStoreResource, hub: H
     return dg.MaterializeResult(
         metadata=raw_metadata(store, record, manifest), data_version=dg.DataVersion(manifest.revision)
     )
+
+
+def _take_newest_revision(
+    context: dg.AssetExecutionContext, store: DataStore, record: DatasetRecord, hub: HuggingFaceHub
+) -> DatasetRecord:
+    """Let the dataset follow its repository; a retry of the same run goes on with the revision that it found."""
+    from mistudio_pipelines.defs.registration import register_update
+    from mistudio_pipelines.updating import plan_update
+
+    plan = plan_update(store, record, lambda token_name: hub.client(store, token_name))
+    if plan is None:
+        context.log.info(f"{record.name} has the newest revision ({record.revision[:12]}).")
+        return record
+    context.log.info(f"{record.name}: {record.revision[:12]} → {plan.record.revision[:12]}.")
+    return register_update(store, plan, record.revision)
 
 
 def _note_revision(context: dg.AssetExecutionContext, revision: str) -> None:
