@@ -16,7 +16,7 @@ from mistudio_pipelines.errors import ErrorCode, MistudioError
 _SPLIT = re.compile(r"\w+(\.\w+)*\Z")
 _LONGEST_SPLIT_BYTES = 120
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,120}\Z")
-_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # pragma: allowlist secret
 _RANDOM_CHARACTERS = 6
 _LONGEST_SLUG = 60
 

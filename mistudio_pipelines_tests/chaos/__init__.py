@@ -1,1 +1,1 @@
-"""Faults at random moments over the whole pipeline; run with `pytest -m chaos -s`, which prints the counts."""
+"""Faults over the whole pipeline: a short run with fixed seeds always, the long one with `make chaos`."""

@@ -23,11 +23,11 @@ from mistudio_pipelines.store.raw_folder import verify_raw
 from mistudio_pipelines.store.space import free_bytes
 from mistudio_pipelines.tokenization.proof import check_tokenization
 from mistudio_pipelines_tests.defs.conftest import Workshop
+from mistudio_pipelines_tests.faults import Faults
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 TEXTS = [f"text number {number} " + "with some more words " * 60 for number in range(12_000)]
-FILLINGS = 8
 PRESET = "small"
 
 
@@ -64,13 +64,16 @@ def _assert_verified_where_ready(workshop: Workshop, dataset_id: str) -> None:
             assert check_tokenization(workshop.store, dataset_id, preset) == []
 
 
+@pytest.mark.parametrize(("seed", "fillings"), [(1, 1), pytest.param(None, 8, marks=pytest.mark.chaos)])
 def test_a_disk_that_is_full_at_random_moments_ends_in_a_true_error_and_a_retry(
-    workshop: Workshop, small_disk: Path
+    workshop: Workshop, small_disk: Path, faults: Faults, seed: int | None, fillings: int
 ) -> None:
-    chance = random.Random(seed := random.randrange(1 << 30))
+    seed = random.randrange(1 << 30) if seed is None else seed
+    chance = random.Random(seed)
     workshop.save_preset(PRESET)
     outcomes: Counter[str] = Counter()
-    for number in range(FILLINGS):
+    for number in range(fillings):
+        faults.cause("full disk")
         dataset_id = workshop.add(workshop.write_texts(f"texts{number}.jsonl", [f"{number} {text}" for text in TEXTS]))
         filler = small_disk / "filler"
         delay = chance.uniform(0, 4)
@@ -96,14 +99,18 @@ def test_a_disk_that_is_full_at_random_moments_ends_in_a_true_error_and_a_retry(
         _assert_verified_where_ready(workshop, dataset_id)
         workshop.run("delete_datasets", run_config=_deletion(dataset_id))
         assert not workshop.store.raw(dataset_id).exists()
-    print(f"\nseed {seed}: the disk was full {FILLINGS} times: {dict(outcomes)}; all ready after a retry")
+        faults.survived()
+    print(f"\nseed {seed}: the disk was full {fillings} times: {dict(outcomes)}; all ready after a retry")
 
 
 def _deletion(dataset_id: str) -> dict[str, object]:
     return {"ops": {"delete": {"config": {"dataset_ids": [dataset_id], "confirm": [dataset_id]}}}}
 
 
-def test_a_dataset_can_be_deleted_from_a_disk_without_a_free_byte(workshop: Workshop, small_disk: Path) -> None:
+def test_a_dataset_can_be_deleted_from_a_disk_without_a_free_byte(
+    workshop: Workshop, small_disk: Path, faults: Faults
+) -> None:
+    faults.cause("full disk")
     dataset_id = workshop.add(workshop.write_texts("texts.jsonl", TEXTS))
     assert workshop.run("download", dataset_id).success
     with contextlib.suppress(OSError), (small_disk / "filler").open("wb") as file:
@@ -113,12 +120,14 @@ def test_a_dataset_can_be_deleted_from_a_disk_without_a_free_byte(workshop: Work
     workshop.run("delete_datasets", run_config=_deletion(dataset_id))
     assert not workshop.store.raw(dataset_id).exists()
     assert free_bytes(small_disk) > 0
+    faults.survived()
 
 
 def test_a_read_only_data_folder_is_one_sentence_and_mends_itself_with_the_disk(
-    workshop: Workshop, small_disk: Path
+    workshop: Workshop, small_disk: Path, faults: Faults
 ) -> None:
     dataset_id = workshop.add(workshop.write_texts("texts.jsonl", TEXTS[:100]))
+    faults.cause("read-only disk")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert not workshop.run("download", dataset_id).success
     status = _look(workshop, dataset_id).status
@@ -127,6 +136,7 @@ def test_a_read_only_data_folder_is_one_sentence_and_mends_itself_with_the_disk(
     print(f"\nread-only: {status.error}")
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     assert workshop.run("download", dataset_id).success
+    faults.survived()
 
 
 def _truncate(path: Path) -> None:
@@ -149,7 +159,7 @@ DAMAGES: list[tuple[str, str, Callable[[Path], None]]] = [
 ]
 
 
-def test_damaged_files_are_an_error_that_a_retry_mends(workshop: Workshop) -> None:
+def test_damaged_files_are_an_error_that_a_retry_mends(workshop: Workshop, faults: Faults) -> None:
     workshop.save_preset(PRESET)
     dataset_id = workshop.add(workshop.write_texts("texts.jsonl", TEXTS[:500]))
     assert _run_all(workshop, dataset_id)
@@ -159,6 +169,7 @@ def test_damaged_files_are_an_error_that_a_retry_mends(workshop: Workshop) -> No
             "index": workshop.store.index(dataset_id),
             "tokenized": workshop.store.tokenized(dataset_id, PRESET),
         }[part]
+        faults.cause("damaged file")
         damage(next(iter(sorted(folder.glob(pattern)))))
         status = _look(workshop, dataset_id).status
         assert status.status == "error", (part, pattern, damage.__name__, status)
@@ -171,17 +182,22 @@ def test_damaged_files_are_an_error_that_a_retry_mends(workshop: Workshop) -> No
             assert workshop.run(job, key).success, (part, pattern, job)
         assert _look(workshop, dataset_id).status.status == "ready", (part, pattern, damage.__name__)
         _assert_verified_where_ready(workshop, dataset_id)
+        faults.survived()
     print(f"\n{len(DAMAGES)} kinds of damage: all shown as errors, all mended by a retry")
 
 
-def test_a_clock_that_jumps_changes_no_status(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_jumps_changes_no_status(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, faults: Faults
+) -> None:
     dataset_id = workshop.add(workshop.write_texts("texts.jsonl", TEXTS[:100]))
     assert workshop.run("download", dataset_id).success
     real = time.time
     for jump in (-20 * 365 * 86400.0, 10 * 365 * 86400.0, 0.0):
+        faults.cause("clock jump", jump != 0)
         monkeypatch.setattr(time, "time", lambda jump=jump: real() + jump)
         assert _look(workshop, dataset_id).status.status == "ingesting"
         assert workshop.run("ingest", dataset_id).success
         assert _look(workshop, dataset_id).status.status == "ready"
         assert workshop.run("download", dataset_id).success
+    faults.survived()
     print("\nthe clock jumped 20 years back and 10 forth: every status stayed true")

@@ -19,36 +19,44 @@ from mistudio_pipelines.store.orphans import find_orphans
 from mistudio_pipelines.store.raw_folder import verify_raw
 from mistudio_pipelines.tokenization.proof import check_tokenization
 from mistudio_pipelines_tests.defs.conftest import SAMPLE_TOKENIZER
+from mistudio_pipelines_tests.faults import Faults
 from mistudio_pipelines_tests.live.stack import Stack, parquet_bytes
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1500)]
 
-DATASETS = 4
-KILLS = int(os.environ.get("MISTUDIO_CHAOS_KILLS", "25"))
+LONG = int(os.environ.get("MISTUDIO_CHAOS_KILLS", "25"))
 EVERYTHING = ("daemon", "code", "webserver", "workers")
 PRESET = "chaos"
 
 
-def test_random_kills_over_the_whole_pipeline_lose_nothing(stack: Stack) -> None:
-    seed = random.randrange(1 << 30)
+@pytest.mark.parametrize(
+    ("seed", "datasets", "most"), [(3, 1, 4), pytest.param(None, 4, LONG, marks=pytest.mark.chaos)]
+)
+def test_random_kills_over_the_whole_pipeline_lose_nothing(
+    stack: Stack, faults: Faults, seed: int | None, datasets: int, most: int
+) -> None:
+    seed = random.randrange(1 << 30) if seed is None else seed
     chance = random.Random(seed)
     stack.mistudio("tokenization", "save", PRESET, "--tokenizer", str(SAMPLE_TOKENIZER), "--context-size", "64")
-    added = [_add(stack, f"someone/chaos-{number}") for number in range(DATASETS)]
+    added = [_add(stack, f"someone/chaos-{datasets}-{number}") for number in range(datasets)]
+    others = set(stack.datasets()) - set(added)
     kills: Counter[str] = Counter()
     deleted = 0
-    while kills.total() < KILLS:
+    while kills.total() < most:
         time.sleep(chance.uniform(0.5, 6.0))
         victims = chance.choice([("workers",)] * 3 + [("code",), ("daemon",), ("webserver",), EVERYTHING])
         stack.kill(*victims)
         kills["+".join(victims)] += 1
+        faults.cause("kill -9 of " + ("all processes" if victims == EVERYTHING else victims[0]))
         if victims == EVERYTHING:
             stack.restart()
         else:
             stack.services.watch()
-        if kills.total() in (KILLS // 3, 2 * KILLS // 3):
+        if datasets > 1 and kills.total() in (most // 3, 2 * most // 3):
             deleted += 1
+            faults.cause("kill -9 of a deletion")
             _delete_and_be_killed(stack, added.pop(chance.randrange(len(added))), chance.uniform(1.5, 4.0))
-            added.append(_add(stack, f"someone/chaos-again-{deleted}"))
+            added.append(_add(stack, f"someone/chaos-{datasets}-again-{deleted}"))
         _retry_given_up(stack)
 
     began = time.monotonic()
@@ -58,8 +66,8 @@ def test_random_kills_over_the_whole_pipeline_lose_nothing(stack: Stack) -> None
         stack.services.watch()
         _retry_given_up(stack)
         found = stack.datasets()
-        return set(found) == set(added) and all(
-            one.status.status == "ready" and one.tokenizations == (PRESET,) for one in found.values()
+        return set(found) - others == set(added) and all(
+            found[key].status.status == "ready" and found[key].tokenizations == (PRESET,) for key in added
         )
 
     stack.wait(all_ready, seconds=300, what="everything to be ready", pause=2)
@@ -70,9 +78,10 @@ def test_random_kills_over_the_whole_pipeline_lose_nothing(stack: Stack) -> None
         folder = stack.store.raw(dataset_id)
         assert verify_raw(folder, read_manifest(folder)) == []
         assert check_tokenization(stack.store, dataset_id, PRESET) == []
-    assert [one for one in find_orphans(stack.store, added) if one.kind == "dataset"] == []
+    assert [one for one in find_orphans(stack.store, [*added, *others]) if one.kind == "dataset"] == []
     outside = [path for path in stack.store.root.parent.iterdir() if path.name not in ("data", "hf")]
     assert outside == []
+    faults.survived()
 
 
 def _add(stack: Stack, name: str) -> str:
@@ -105,7 +114,9 @@ def _retry_given_up(stack: Stack) -> None:
             stack.client.launch(request.job, tags=request.tags)
 
 
-def test_two_daemons_by_mistake_start_nothing_twice(stack: Stack) -> None:
+@pytest.mark.chaos
+def test_two_daemons_by_mistake_start_nothing_twice(stack: Stack, faults: Faults) -> None:
+    faults.cause("second daemon")
     workspace = stack.home / "workspace.yaml"
     second = subprocess.Popen(
         [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)],
@@ -130,3 +141,4 @@ def test_two_daemons_by_mistake_start_nothing_twice(stack: Stack) -> None:
     downloads = stack.step_times("raw")
     assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(downloads))
     assert all(one.status.status == "ready" for key, one in stack.datasets().items() if key in added)
+    faults.survived()

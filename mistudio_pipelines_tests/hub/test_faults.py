@@ -109,7 +109,7 @@ def test_each_exception_has_one_meaning_also_inside_another(exception, kind):
     assert classify(exception=wrapped(exception)).kind is kind
 
 
-def test_a_full_disk_outweighs_the_connection_that_broke_because_of_it():
+def test_a_full_disk_counts_more_than_the_connection_that_broke_because_of_it():
     error = wrapped(OSError(errno.ENOSPC, "full"))
     assert classify(200, {}, error).kind is FaultKind.DISK_FULL
 

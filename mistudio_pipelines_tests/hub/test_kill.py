@@ -67,13 +67,17 @@ def download_with_kills(hub, store, tmp_path, kills, megabytes, seed):
     return (served - sum(map(len, contents.values()))) / kills
 
 
-def test_five_kills_lose_no_byte_and_hardly_any_work(hub, store, tmp_path):
+def test_five_kills_lose_no_byte_and_hardly_any_work(hub, store, tmp_path, faults):
+    faults.cause("kill -9 of a download", 5)
     assert download_with_kills(hub, store, tmp_path, kills=5, megabytes=8, seed=1) < MEBIBYTE
+    faults.survived()
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
-def test_fifty_kills_lose_no_byte_and_hardly_any_work(hub, store, tmp_path):
+def test_fifty_kills_lose_no_byte_and_hardly_any_work(hub, store, tmp_path, faults):
+    faults.cause("kill -9 of a download", 50)
     twice = download_with_kills(hub, store, tmp_path, kills=50, megabytes=40, seed=random.randrange(1 << 30))
     print(f"\nfetched twice per kill: {twice / 1024:.0f} KiB")
     assert twice < MEBIBYTE
+    faults.survived()
