@@ -13,6 +13,7 @@ from mistudio_pipelines.defs.checks import raw_files_intact
 from mistudio_pipelines.defs.jobs import JOBS
 from mistudio_pipelines.defs.resources import DataStoreResource, HuggingFaceHub, ShardExecutor
 from mistudio_pipelines.defs.schedules import observe_revisions_daily
+from mistudio_pipelines.defs.scrubbing import scrub_files
 from mistudio_pipelines.defs.sensors import advance_datasets
 
 
@@ -33,7 +34,7 @@ def build_definitions(
         assets=[raw, statistics_and_index, tokenized, hub_revision, training],
         asset_checks=[raw_files_intact],
         jobs=[*JOBS],
-        sensors=[advance_datasets],
+        sensors=[advance_datasets, scrub_files],
         schedules=[observe_revisions_daily],
         # One step, one process: a killed run leaves no process behind that goes on downloading.
         executor=dg.in_process_executor,

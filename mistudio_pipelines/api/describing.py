@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from mistudio_pipelines.defs.history import AttemptRun
-    from mistudio_pipelines.defs.status import DatasetOverview, StageAttempt
+    from mistudio_pipelines.defs.status import DatasetOverview
+    from mistudio_pipelines.defs.status_rule import StageAttempt
     from mistudio_pipelines.store.layout import DataStore
     from mistudio_pipelines.text.statistics_model import DatasetStatistics, Histogram, TextStatistics
     from mistudio_pipelines.tokenization.results import Tokenization

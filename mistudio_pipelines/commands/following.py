@@ -14,7 +14,8 @@ from mistudio_pipelines.errors import ErrorCode, MistudioError
 if TYPE_CHECKING:
     import dagster as dg
 
-    from mistudio_pipelines.defs.status import DatasetOverview, DatasetStatus
+    from mistudio_pipelines.defs.status import DatasetOverview
+    from mistudio_pipelines.defs.status_rule import DatasetStatus
     from mistudio_pipelines.store.layout import DataStore
 
 _SECONDS_BETWEEN_LOOKS = 0.5

@@ -16,7 +16,8 @@ import dagster as dg
 
 from mistudio_pipelines.defs.history import RAW
 from mistudio_pipelines.defs.partitions import DATASETS
-from mistudio_pipelines.defs.status import DatasetOverview, DatasetStatus
+from mistudio_pipelines.defs.status import DatasetOverview
+from mistudio_pipelines.defs.status_rule import DatasetStatus
 from mistudio_pipelines.logs import log_event
 from mistudio_pipelines.store.audit import write_audit
 from mistudio_pipelines.store.layout import DataStore

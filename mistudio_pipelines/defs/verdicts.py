@@ -71,10 +71,11 @@ def text_verdict(statistics: DatasetStatistics) -> dg.AssetCheckResult:
 
 
 def index_verdict(store: DataStore, dataset_id: str) -> dg.AssetCheckResult:
-    """Does the index hold every sample?"""
+    """Does the index hold every sample? What is found turns the dataset to `error`, or back."""
     from mistudio_pipelines.text.sample_index import check_index
 
     problems = check_index(store, dataset_id)
+    mark_damaged(store.index(dataset_id), problems)
     return _verdict("sample_index", "index_is_complete", problems, "The index opens and holds every sample.")
 
 

@@ -20,6 +20,7 @@ INDEX_SUMMARY_NAME = "index.json"
 TOKENIZATION_NAME = "tokenization.json"
 
 FileSizes = tuple[tuple[str, int], ...]
+PartCondition = Literal["complete", "missing", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,15 @@ class Condition:
     Attributes:
         raw: `complete`, `missing`, or `damaged` where the manifest cannot be read or a file is not what it says.
         raw_bytes: Bytes of the raw files, by the manifest.
-        has_index: Index and statistics are there.
+        index: `complete` where index and statistics are there; `missing`; `damaged` where a file of the index is not
+            what it says of itself.
         tokenizations: Presets whose tokenization is there.
-        damaged_tokenizations: Presets whose tokenization lacks a file or has one of another size.
+        damaged_tokenizations: Presets whose tokenization lacks a file, has one of another size, or is marked.
     """
 
-    raw: Literal["complete", "missing", "damaged"]
+    raw: PartCondition
     raw_bytes: int = 0
-    has_index: bool = False
+    index: PartCondition = "missing"
     tokenizations: tuple[str, ...] = ()
     damaged_tokenizations: tuple[str, ...] = ()
 
@@ -44,26 +46,27 @@ class Condition:
 def read_condition(store: DataStore, dataset_id: str) -> Condition:
     """Look what of a dataset is on disk."""
     names = store.names(dataset_id)
-    raw, raw_bytes = _read_raw(names.raw)
+    raw, raw_bytes = _read_part(names.raw, MANIFEST_NAME)
+    index, _ = _read_part(names.index, INDEX_SUMMARY_NAME)
     tokenizations = _read_tokenizations(names.tokenized)
     return Condition(
         raw,
         raw_bytes,
-        has_index=_has_size(f"{names.index}/{INDEX_SUMMARY_NAME}") and _has_size(names.statistics),
+        index=index if _has_size(names.statistics) else "missing",
         tokenizations=tuple(sorted(preset for preset, is_whole in tokenizations.items() if is_whole)),
         damaged_tokenizations=tuple(sorted(preset for preset, is_whole in tokenizations.items() if not is_whole)),
     )
 
 
-def _read_raw(folder: str) -> tuple[Literal["complete", "missing", "damaged"], int]:
+def _read_part(folder: str, description: str) -> tuple[PartCondition, int]:
+    """A finished folder by the file that describes it, and the bytes of its files as that says."""
     try:
-        sizes = read_remembered(f"{folder}/{MANIFEST_NAME}", _files_of)
+        sizes = read_remembered(f"{folder}/{description}", _files_of)
     except (FileNotFoundError, NotADirectoryError):
         return "missing", 0
     except (OSError, ValueError, KeyError, TypeError):
         return "damaged", 0
-    whole = _are_whole(folder, sizes) and not _has_size(f"{folder}/{MARK_NAME}")
-    return "complete" if whole else "damaged", sum(size for _, size in sizes)
+    return "complete" if _are_whole(folder, sizes) else "damaged", sum(size for _, size in sizes)
 
 
 def _read_tokenizations(folder: str) -> dict[str, bool]:
@@ -74,24 +77,21 @@ def _read_tokenizations(folder: str) -> dict[str, bool]:
     except (FileNotFoundError, NotADirectoryError):
         return found
     for name in names:
-        try:
-            sizes = read_remembered(f"{folder}/{name}/{TOKENIZATION_NAME}", _files_of)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, ValueError, KeyError, TypeError):
-            found[name] = False
-        else:
-            found[name] = _are_whole(f"{folder}/{name}", sizes)
+        condition, _ = _read_part(f"{folder}/{name}", TOKENIZATION_NAME)
+        if condition != "missing":
+            found[name] = condition == "complete"
     return found
 
 
 def _files_of(content: bytes) -> FileSizes:
-    """The files that a manifest or a `tokenization.json` lists; both have them under the same names."""
-    return tuple((str(file["path"]), int(file["size"])) for file in json.loads(content)["files"])
+    """The files that a description lists: manifest and `tokenization.json` say `size`, `index.json` says `bytes`."""
+    files = json.loads(content)["files"]
+    return tuple((str(file["path"]), int(file["size"] if "size" in file else file["bytes"])) for file in files)
 
 
 def _are_whole(folder: str, sizes: FileSizes) -> bool:
-    return all(_has_size(f"{folder}/{name}", size) for name, size in sizes)
+    """True where every file has its size and no verification has found the folder damaged."""
+    return all(_has_size(f"{folder}/{name}", size) for name, size in sizes) and not _has_size(f"{folder}/{MARK_NAME}")
 
 
 def _has_size(path: str, size: int | None = None) -> bool:

@@ -1,6 +1,6 @@
-"""The mark on a raw dataset that a verification found damaged: from then on it is in error until acquired again.
+"""The mark on a finished folder that a verification found damaged: from then on it is in error until made again.
 
-The mark lies inside the raw folder, so that a new copy of the dataset comes without it.
+The mark lies inside the folder (raw files, index, or one tokenization), so that a new copy comes without it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ MARK_NAME = "damaged.json"
 
 
 def mark_damaged(folder: Path, problems: Sequence[str]) -> None:
-    """Mark a raw folder as damaged, or take the mark away where nothing is wrong.
+    """Mark a finished folder as damaged, or take the mark away where nothing is wrong.
 
     Args:
-        folder: The raw folder.
+        folder: The folder.
         problems: What is wrong with its files, as sentences.
     """
     if problems:

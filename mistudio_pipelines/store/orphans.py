@@ -158,7 +158,7 @@ def _stale_partials(store: DataStore, dataset_id: str) -> Iterator[Path]:
     raw = store.raw_partial(dataset_id)
     if condition.raw == "complete" and raw.exists() and _is_what_was_asked_for(store, dataset_id):
         yield raw
-    if condition.has_index and store.index_partial(dataset_id).exists():
+    if condition.index == "complete" and store.index_partial(dataset_id).exists():
         yield store.index_partial(dataset_id)
     for preset in condition.tokenizations:
         partial = store.tokenized_partial(dataset_id, preset)

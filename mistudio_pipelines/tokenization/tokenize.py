@@ -19,6 +19,7 @@ from pathlib import Path
 from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
 from mistudio_pipelines.progress import Progress, ProgressCallback, ShouldStop, ignore_progress, never_stop
 from mistudio_pipelines.store.atomic import publish_folder, recover_folder
+from mistudio_pipelines.store.damage import is_damaged
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import Manifest, read_manifest
 from mistudio_pipelines.tokenization.assembly import AssembleTask, FileReport, assemble_file, finished_file
@@ -160,7 +161,7 @@ def _unchanged(store: DataStore, dataset_id: str, preset_name: str, fingerprint:
         existing = read_tokenization(store, dataset_id, preset_name)
     except MistudioError:  # damaged: made again
         return None
-    if existing.fingerprint != fingerprint or missing_files(folder, existing):
+    if existing.fingerprint != fingerprint or missing_files(folder, existing) or is_damaged(folder):
         return None
     return existing
 
@@ -268,7 +269,8 @@ class _Run:
         if self._tokens_are_removed_early:
             for task in missing:
                 needs.add(task.name, task.shards())
-            gone = [shard for shard in self.plan.shards if shard.number in needs.missing()]
+            missing_pieces = needs.missing()
+            gone = [shard for shard in self.plan.shards if shard.number in missing_pieces]
             self._run(encode_shard, self._encode_tasks(gone, choice), lambda _: None, lambda: None)
         total = sum(task.end_row - task.first_row for task in tasks)
 

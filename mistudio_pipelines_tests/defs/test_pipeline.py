@@ -12,7 +12,8 @@ from mistudio_pipelines.defs.operation import require_dataset, require_tokenizat
 from mistudio_pipelines.defs.partitions import pair_key
 from mistudio_pipelines.defs.resources import DataStoreResource
 from mistudio_pipelines.defs.sensors import advance_datasets
-from mistudio_pipelines.defs.status import DatasetStatus, list_datasets, show_dataset
+from mistudio_pipelines.defs.status import list_datasets, show_dataset
+from mistudio_pipelines.defs.status_rule import DatasetStatus
 from mistudio_pipelines.defs.verdicts import raw_verdict
 from mistudio_pipelines.errors import MistudioError
 from mistudio_pipelines_tests.defs.conftest import Workshop

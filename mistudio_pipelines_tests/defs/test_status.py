@@ -7,7 +7,7 @@ from typing import get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mistudio_pipelines.defs.status import StageAttempt, Status, StatusFacts, derive_status
+from mistudio_pipelines.defs.status_rule import StageAttempt, Status, StatusFacts, derive_status
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 
 ID = "ds_a_123456"
@@ -92,10 +92,12 @@ def test_an_interrupted_run_continues_by_itself_and_is_no_error_yet() -> None:
 def test_damage_on_the_disk_is_an_error_of_the_stage_that_mends_it() -> None:
     raw = derive_status(StatusFacts(True, False, True, files_damaged=True), ID)
     index = derive_status(StatusFacts(**DONE, index_present=False), ID)
+    rotten = derive_status(StatusFacts(**DONE, index_present=False, index_damaged=True), ID)
     tokens = derive_status(StatusFacts(**DONE, damaged_tokenizations=("gpt2",)), ID)
-    assert [(one.status, one.error_code, one.stage) for one in (raw, index, tokens)] == [
+    assert [(one.status, one.error_code, one.stage) for one in (raw, index, rotten, tokens)] == [
         ("error", "data_corrupt", "download"),
         ("error", "index_missing", "ingestion"),
+        ("error", "data_corrupt", "ingestion"),
         ("error", "data_corrupt", "tokenization"),
     ]
     assert tokens.preset == "gpt2"
