@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mistudio_pipelines.adding import AddPlan, accept_plan
+from mistudio_pipelines.defs.adoption import adopt_datasets
 from mistudio_pipelines.defs.instance import ensure_download_limit
 from mistudio_pipelines.defs.partitions import DATASETS, TOKENIZATIONS
 from mistudio_pipelines.store.audit import write_audit
@@ -51,17 +52,33 @@ def register_preset(instance: dg.DagsterInstance, store: DataStore, preset: Toke
 
 
 def register_missing_keys(instance: dg.DagsterInstance, store: DataStore) -> list[str]:
-    """Register datasets and presets that are on disk but unknown to the instance.
+    """Register datasets and presets that are on disk but unknown to the instance, with what is there of them.
 
-    That is so where an addition was cut short, or where the data folder came from another instance.
+    That is so where an addition was cut short, where the data folder came from another instance, and where the
+    database is a new one.
 
     Returns:
         The ids and names that were registered.
     """
     known = set(instance.get_dynamic_partitions(str(DATASETS.name)))
-    missing = [record.id for record in read_all_records(store) if record.id not in known and not record.deleting]
-    instance.add_dynamic_partitions(str(DATASETS.name), missing)
+    records = [record for record in read_all_records(store) if record.id not in known and not record.deleting]
     presets = {path.stem for path in store.presets_root.glob("*.json")}
     missing_presets = sorted(presets - set(instance.get_dynamic_partitions(str(TOKENIZATIONS.name))))
     instance.add_dynamic_partitions(str(TOKENIZATIONS.name), missing_presets)
-    return [*missing, *missing_presets]
+    if records:
+        ensure_download_limit(instance)
+        # Oldest first, so that the order in which they were added stays.
+        adopt_datasets(instance, store, records[::-1])
+        instance.add_dynamic_partitions(str(DATASETS.name), [record.id for record in records[::-1]])
+    return [*(record.id for record in records), *missing_presets]
+
+
+def adopt(instance: dg.DagsterInstance, store: DataStore) -> list[str]:
+    """Register everything on disk that the instance does not know, also parts of datasets that it does know.
+
+    Returns:
+        What was registered: ids, names of presets, and partitions as `asset/key`.
+    """
+    registered = register_missing_keys(instance, store)
+    rest = adopt_datasets(instance, store, read_all_records(store))
+    return [*registered, *rest]

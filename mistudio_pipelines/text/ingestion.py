@@ -110,6 +110,19 @@ def ingest(
         return IngestionResult(statistics, index, found is not None, samples)
 
 
+def find_ingested(store: DataStore, dataset_id: str) -> IngestionResult | None:
+    """Statistics and index that are there and belong to the raw files, or None where they would have to be made.
+
+    Raises:
+        MistudioError: As `ingest`.
+    """
+    manifest = read_manifest(store.raw(dataset_id))
+    found = _find_finished(store, dataset_id, manifest, fingerprint_of(store, dataset_id, manifest))
+    if found is None:
+        return None
+    return IngestionResult(*found, unchanged=True, first_samples=_first_samples(store.raw(dataset_id), manifest))
+
+
 def _wait_for_lock(held: ExitStack, store: DataStore, dataset_id: str, should_stop: ShouldStop) -> None:
     """Wait until no other run indexes the dataset: what it makes is what we want too."""
     while True:
