@@ -58,11 +58,11 @@ def write_sources(task: AssembleTask, rows: np.ndarray, order: np.ndarray) -> st
 def _trace(task: AssembleTask, rows: np.ndarray, number: int) -> SourcePieces | None:
     """Sources of all rows in one piece of the split."""
     span = task.spans[number]
-    if not span.length:
-        return None
-    starts, ends = rows["start"], rows["start"] + rows["length"]
-    touching = np.flatnonzero((starts < span.base + span.length) & (ends > span.base))
-    if not len(touching):
+    # The rows of a file are in stream order, so those that a piece may touch lie beside each other.
+    last = int(np.searchsorted(rows["start"], span.base + span.length))
+    first = int(np.searchsorted(rows["start"], span.base - int(rows["length"].max(initial=0))))
+    touching = first + np.flatnonzero(rows["start"][first:last] + rows["length"][first:last] > span.base)
+    if not span.length or not len(touching):
         return None
     tables = read_tables(task.pieces_folder, span.shard)
     document_ends = np.append(tables.starts[1:], span.length) + span.base

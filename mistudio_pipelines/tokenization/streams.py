@@ -91,9 +91,9 @@ class PieceNeeds:
         for shard in shards:
             self._files_left[shard] = self._files_left.get(shard, 0) + 1
 
-    def missing(self) -> list[int]:
+    def missing(self) -> set[int]:
         """Pieces that are needed but whose tokens were removed."""
-        return sorted(shard for shard in self._files_left if not ids_path(self._folder, shard).exists())
+        return {shard for shard in self._files_left if not ids_path(self._folder, shard).exists()}
 
     def written(self, file: str) -> None:
         """A file is written: tokens that no other file needs are removed."""
