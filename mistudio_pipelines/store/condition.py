@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mistudio_pipelines.store.damage import MARK_NAME
-from mistudio_pipelines.store.layout import DataStore
+from mistudio_pipelines.store.layout import DatasetNames, DataStore
 from mistudio_pipelines.store.manifest import MANIFEST_NAME
 from mistudio_pipelines.store.remembered import read_remembered
 
@@ -30,8 +30,7 @@ class Condition:
     Attributes:
         raw: `complete`, `missing`, or `damaged` where the manifest cannot be read or a file is not what it says.
         raw_bytes: Bytes of the raw files, by the manifest.
-        index: `complete` where index and statistics are there; `missing`; `damaged` where a file of the index is not
-            what it says of itself.
+        index: `complete` where index and statistics are there; `missing`; `damaged` where the index is marked.
         tokenizations: Presets whose tokenization is there.
         damaged_tokenizations: Presets whose tokenization lacks a file, has one of another size, or is marked.
     """
@@ -47,15 +46,24 @@ def read_condition(store: DataStore, dataset_id: str) -> Condition:
     """Look what of a dataset is on disk."""
     names = store.names(dataset_id)
     raw, raw_bytes = _read_part(names.raw, MANIFEST_NAME)
-    index, _ = _read_part(names.index, INDEX_SUMMARY_NAME)
     tokenizations = _read_tokenizations(names.tokenized)
     return Condition(
         raw,
         raw_bytes,
-        index=index if _has_size(names.statistics) else "missing",
+        index=_read_index(names),
         tokenizations=tuple(sorted(preset for preset, is_whole in tokenizations.items() if is_whole)),
         damaged_tokenizations=tuple(sorted(preset for preset, is_whole in tokenizations.items() if not is_whole)),
     )
+
+
+def _read_index(names: DatasetNames) -> PartCondition:
+    """By presence and mark alone: an index has so many files that asking each would take most of a list's time.
+
+    Their sizes are asked twice a minute, and the mark is set where one is wrong (`scrubbing.py`).
+    """
+    if not _exists(f"{names.index}/{INDEX_SUMMARY_NAME}") or not _exists(names.statistics):
+        return "missing"
+    return "damaged" if _exists(f"{names.index}/{MARK_NAME}") else "complete"
 
 
 def _read_part(folder: str, description: str) -> tuple[PartCondition, int]:
@@ -84,20 +92,20 @@ def _read_tokenizations(folder: str) -> dict[str, bool]:
 
 
 def _files_of(content: bytes) -> FileSizes:
-    """The files that a description lists: manifest and `tokenization.json` say `size`, `index.json` says `bytes`."""
-    files = json.loads(content)["files"]
-    return tuple((str(file["path"]), int(file["size"] if "size" in file else file["bytes"])) for file in files)
+    """The files that a manifest or a `tokenization.json` lists; both have them under the same names."""
+    return tuple((str(file["path"]), int(file["size"])) for file in json.loads(content)["files"])
 
 
 def _are_whole(folder: str, sizes: FileSizes) -> bool:
     """True where every file has its size and no verification has found the folder damaged."""
-    return all(_has_size(f"{folder}/{name}", size) for name, size in sizes) and not _has_size(f"{folder}/{MARK_NAME}")
-
-
-def _has_size(path: str, size: int | None = None) -> bool:
-    """True where there is such a file, of that size if one is given."""
     try:
-        found = os.stat(path).st_size  # noqa: PTH116  (thousands for a list: making paths would take longest)
+        for name, size in sizes:
+            if os.stat(f"{folder}/{name}").st_size != size:  # noqa: PTH116  (as below)
+                return False
     except (OSError, ValueError):
         return False
-    return size is None or found == size
+    return not _exists(f"{folder}/{MARK_NAME}")
+
+
+def _exists(path: str) -> bool:
+    return os.access(path, os.F_OK)  # thousands for a list: making paths would take longest

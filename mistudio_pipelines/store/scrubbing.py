@@ -1,9 +1,9 @@
 """Scrubbing: finished files are read again, slowly, to find what the disk has changed since they were written.
 
-What belongs here: which files are due, comparing them with the hash that was noted when they were written, and the mark
-on a part that is damaged (`damage.py`), from which its status follows. What does not: presence and sizes, which every
-look at a dataset asks (`condition.py`). A file is read once for each start of the process that scrubs, and again
-whenever it is another (inode, time or size).
+What belongs here: which files are due, comparing them with the size and hash that were noted when they were written,
+and the mark on a part that is damaged (`damage.py`), from which its status follows. What does not: what every look at
+a dataset asks (`condition.py`). Sizes are asked at every scrub; a file is read once for each start of the process that
+scrubs, and again whenever it is another (inode, time or size).
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ class Part:
 
 @dataclass(frozen=True)
 class NotedFile:
-    """A file and the hash that was noted when it was written."""
+    """A file with the size and the hash that were noted when it was written."""
 
     path: str
+    size: int | None
     algorithm: str
     digest: str
 
@@ -79,7 +80,7 @@ class Scrubber:
         self._read: dict[str, Identity] = {}
 
     def scrub(self, store: DataStore, budget_bytes: int) -> list[Damage]:
-        """Read files that are due until so many bytes are read (at least one file), and mark what is damaged.
+        """Ask all sizes, read files that are due until so many bytes are read, and mark what is damaged.
 
         Args:
             store: The data folder.
@@ -91,8 +92,6 @@ class Scrubber:
         found = []
         left = budget_bytes
         for part in finished_parts(store):
-            if left <= 0:
-                break
             read, is_suspect = self._scrub_part(part, left)
             left -= read
             if is_suspect and (damage := _mark(store, part)) is not None:
@@ -102,21 +101,24 @@ class Scrubber:
     def _scrub_part(self, part: Part, budget_bytes: int) -> tuple[int, bool]:
         """Read what is due of one part; bytes read, and whether a file is not what was noted."""
         read = 0
-        for file in _noted_files(part):
-            path = part.folder / file.path
+        files = _noted_files(part)
+        if files is None:
+            return 0, True
+        for file in files:
+            path = f"{part.folder}/{file.path}"
             try:
                 identity = _identity(path)
-                if self._read.get(str(path)) == identity:
+                if file.size is not None and identity[2] != file.size:
+                    return read, True
+                if read >= budget_bytes or self._read.get(path) == identity:
                     continue
-                if read >= budget_bytes:
-                    break
                 digest = _digest(path, file.algorithm)
-            except OSError:  # gone or unreadable: `condition.py` sees that
-                continue
+            except OSError:
+                return read, True
             read += identity[2]
             if len(self._read) >= _MOST_REMEMBERED:
                 self._read.clear()
-            self._read[str(path)] = identity
+            self._read[path] = identity
             if digest != file.digest:
                 return read, True
         return read, False
@@ -133,34 +135,44 @@ def finished_parts(store: DataStore) -> Iterator[Part]:
 
 
 def _mark(store: DataStore, part: Part) -> Damage | None:
-    """Look again while nobody writes the part (it may just have been replaced), and mark it."""
+    """Look again while nobody writes the part (it may just have been replaced or deleted), and mark it."""
     try:
         with dataset_lock(store, part.dataset_id, part.name, "being verified"):
             if is_damaged(part.folder):
                 return None
-            problems = tuple(
-                f"{file.path} has changed since it was written." for file in _noted_files(part) if _differs(part, file)
-            )
+            files = _noted_files(part)
+            problems = (f"{part.description} cannot be read.",) if files is None else _problems(part, files)
             if not problems:
                 return None
             mark_damaged(part.folder, problems)
             return Damage(part, problems)
-    except (MistudioError, OSError):  # somebody writes it, or the disk does not take the mark: the next start looks
+    except (MistudioError, OSError):  # somebody writes it, or the disk does not take the mark: the next scrub looks
         return None
 
 
-def _differs(part: Part, file: NotedFile) -> bool:
-    try:
-        return _digest(part.folder / file.path, file.algorithm) != file.digest
-    except OSError:
-        return False
+def _problems(part: Part, files: tuple[NotedFile, ...]) -> tuple[str, ...]:
+    found = []
+    for file in files:
+        try:
+            is_same = _digest(f"{part.folder}/{file.path}", file.algorithm) == file.digest
+        except FileNotFoundError:
+            found.append(f"{file.path} is missing.")
+        except OSError as error:
+            found.append(f"{file.path} cannot be read: {error.strerror}.")
+        else:
+            if not is_same:
+                found.append(f"{file.path} has changed since it was written.")
+    return tuple(found)
 
 
-def _noted_files(part: Part) -> tuple[NotedFile, ...]:
+def _noted_files(part: Part) -> tuple[NotedFile, ...] | None:
+    """The files of a part: none while it is not there, None where what describes it cannot be read."""
     try:
-        return read_remembered(part.folder / part.description, _parse_description)
-    except (OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged itself: `condition.py` sees that
+        return read_remembered(f"{part.folder}/{part.description}", _parse_description)
+    except (FileNotFoundError, NotADirectoryError):
         return ()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _parse_description(content: bytes) -> tuple[NotedFile, ...]:
@@ -168,22 +180,23 @@ def _parse_description(content: bytes) -> tuple[NotedFile, ...]:
     noted = []
     for file in json.loads(content)["files"]:
         algorithm = "sha256" if "sha256" in file else "xxh3"
-        noted.append(NotedFile(str(file["path"]), algorithm, str(file[algorithm])))
+        size = int(file["size"] if "size" in file else file["bytes"])
+        noted.append(NotedFile(str(file["path"]), size, algorithm, str(file[algorithm])))
         if file.get("sources"):
-            noted.append(NotedFile(str(file["sources"]), "sha256", str(file["sources_sha256"])))
+            noted.append(NotedFile(str(file["sources"]), None, "sha256", str(file["sources_sha256"])))
     return tuple(noted)
 
 
-def _identity(path: Path) -> Identity:
-    found = path.stat()
+def _identity(path: str) -> Identity:
+    found = os.stat(path)  # noqa: PTH116  (asked of every file twice a minute)
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _digest(path: Path, algorithm: str) -> str:
+def _digest(path: str, algorithm: str) -> str:
     """Hash of a file, in hexadecimal; what was read is not kept in the page cache, where others' files are of use."""
     makers: dict[str, Callable[[], Any]] = {"sha256": hashlib.sha256, "xxh3": xxhash.xxh3_64}
     digest = makers[algorithm]()
-    with path.open("rb") as file:
+    with Path(path).open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
         if hasattr(os, "posix_fadvise"):

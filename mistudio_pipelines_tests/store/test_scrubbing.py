@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -94,8 +95,26 @@ def test_what_somebody_writes_now_is_not_marked(store: DataStore) -> None:
     assert len(Scrubber().scrub(store, 1 << 20)) == 1
 
 
+def test_missing_and_short_files_are_found_whatever_the_budget(store: DataStore) -> None:
+    scrubber = Scrubber()
+    scrubber.scrub(store, 1 << 20)
+    (store.index(ID) / "a.bin").unlink()
+    (damage,) = scrubber.scrub(store, 0)
+    assert damage.problems == ("a.bin is missing.",)
+    os.truncate(store.raw(ID) / "a.bin", 3)
+    (damage,) = scrubber.scrub(store, 0)
+    assert (damage.part.name, damage.problems) == ("raw", ("a.bin has changed since it was written.",))
+
+
+def test_what_is_not_there_yet_or_is_deleted_is_no_damage(store: DataStore) -> None:
+    for folder in (store.raw(ID), store.index(ID), store.tokenized(ID, PRESET)):
+        shutil.rmtree(folder)
+    assert Scrubber().scrub(store, 1 << 20) == []
+    assert not store.index(ID).exists()
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"files": [{}]}', b"\xff"])
-def test_a_damaged_description_stops_nothing(store: DataStore, content: bytes) -> None:
-    (store.raw(ID) / MANIFEST_NAME).write_bytes(content)
-    _rot(store.index(ID) / "a.bin")
-    assert [one.part.name for one in Scrubber().scrub(store, 1 << 20)] == [INDEX_PART]
+def test_a_damaged_description_is_damage(store: DataStore, content: bytes) -> None:
+    (store.index(ID) / INDEX_SUMMARY_NAME).write_bytes(content)
+    (damage,) = Scrubber().scrub(store, 1 << 20)
+    assert (damage.part.name, damage.problems) == (INDEX_PART, ("index.json cannot be read.",))
