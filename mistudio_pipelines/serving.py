@@ -102,16 +102,24 @@ class _Service:
 
 
 class Services:
-    """The three services of one Dagster home.
+    """The services of one Dagster home: code server, webserver, daemon, and where it is wanted the datasets panel.
 
     Args:
         home: The Dagster home (prepared).
         data_folder: The data folder.
         host: Address the UI listens on; loopback unless chosen otherwise.
         port: Port of the UI.
+        panel_port: Port of the datasets panel and its REST API; None: neither is served.
     """
 
-    def __init__(self, home: Path, data_folder: Path, host: str = _LOOPBACK, port: int = 3000) -> None:
+    def __init__(
+        self,
+        home: Path,
+        data_folder: Path,
+        host: str = _LOOPBACK,
+        port: int = 3000,
+        panel_port: int | None = None,
+    ) -> None:
         self._home = home
         self._environment = {
             **os.environ,
@@ -121,7 +129,8 @@ class Services:
         }
         # Without compiled modules on disk every run would compile its imports again.
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        self._host, self._port = host, port
+        self._host, self._port, self._panel_port = host, port, panel_port
+        self.panel_url = None if panel_port is None else f"http://{_LOOPBACK}:{panel_port}"
         self.url = f"http://{_LOOPBACK if host == '0.0.0.0' else host}:{port}"  # noqa: S104  (only compared)
         self._services: list[_Service] = []
 
@@ -131,12 +140,9 @@ class Services:
         Raises:
             MistudioError: `port_in_use`, or `internal` where a service does not come up (names its log).
         """
-        if not port_is_free(self._host, self._port):
-            raise MistudioError(
-                ErrorCode.PORT_IN_USE,
-                f"Port {self._port} is in use by another program.",
-                f"Choose another: `mistudio up --port {self._port + 1}`.",
-            )
+        _require_free_port(self._host, self._port, "--port")
+        if self._panel_port is not None:
+            _require_free_port(_LOOPBACK, self._panel_port, "--panel-port")
         logs = self._home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         code_port = free_port()
@@ -152,6 +158,9 @@ class Services:
             self._wait_for(lambda: code_is_loaded(self.url))
             # Last, so that it never finds a workspace that does not answer yet.
             self._add("daemon", ["-m", "dagster._daemon", "run", "-w", str(workspace)], logs)
+            if self.panel_url is not None:
+                self._add("panel", _panel_arguments(self.url, self._panel_port), logs)
+                self._wait_for(lambda: answers(f"{self.panel_url}/api/health", ""))
         except BaseException:
             self.stop()
             raise
@@ -228,6 +237,15 @@ class Services:
         write_json(_note(self._home), {"url": self.url, "pids": pids, "started": started})
 
 
+def _require_free_port(host: str, port: int, option: str) -> None:
+    if not port_is_free(host, port):
+        raise MistudioError(
+            ErrorCode.PORT_IN_USE,
+            f"Port {port} is in use by another program.",
+            f"Choose another: `mistudio up {option} {port + 1}`.",
+        )
+
+
 def port_is_free(host: str, port: int) -> bool:
     """True where a server could listen there."""
     with socket.socket() as probe:
@@ -251,6 +269,12 @@ def _code_server_arguments(port: int) -> list[str]:
         *("api", "grpc", "--module-name", "mistudio_pipelines.definitions", "--host", _LOOPBACK),
         *("--port", str(port), "--location-name", LOCATION_NAME),
     ]
+
+
+def _panel_arguments(dagster_url: str, port: int | None) -> list[str]:
+    # Always on the loopback interface: there is no login.
+    command = "from mistudio_pipelines.cli import main; main()"
+    return ["-c", command, "panel", "--dagster-url", dagster_url, "--port", str(port)]
 
 
 def _workspace(code_port: int) -> str:

@@ -25,14 +25,18 @@ _SAMPLE_CONTEXT_SIZE = 128
 
 _port = click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port of the UI.")
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="Address the UI listens on.")
+_panel_port = click.option(
+    "--panel-port", type=click.IntRange(1, 65535), help="Port of the datasets panel. [default: the UI's port + 1]"
+)
 
 
 @click.command()
 @_port
 @_host
-def up(port: int, host: str) -> None:
-    """Start the Dagster UI and daemon for this data folder and keep them running until Ctrl-C."""
-    with _installation(open_store(), host, port) as services:
+@_panel_port
+def up(port: int, host: str, panel_port: int | None) -> None:
+    """Start the Dagster UI, its daemon and the datasets panel for this data folder; they run until Ctrl-C."""
+    with _installation(open_store(), host, port, panel_port) as services:
         if services is not None:
             _watch_until_stopped(services)
 
@@ -40,13 +44,14 @@ def up(port: int, host: str) -> None:
 @click.command()
 @_port
 @_host
+@_panel_port
 @click.option("--exit", "exit_when_done", is_flag=True, help="Stop everything when the sample is through.")
-def demo(port: int, host: str, exit_when_done: bool) -> None:
+def demo(port: int, host: str, panel_port: int | None, exit_when_done: bool) -> None:
     """Take the sample dataset through the whole pipeline, show its statistics, and leave the UI up."""
     from mistudio_pipelines.defs.instance import open_instance
 
     store = open_store()
-    with _installation(store, host, port) as services:
+    with _installation(store, host, port, panel_port) as services:
         with open_instance(home_of(store)) as instance:
             _run_sample(instance, store, services)
         if services is not None and not exit_when_done:
@@ -55,11 +60,12 @@ def demo(port: int, host: str, exit_when_done: bool) -> None:
 
 def _end_cleanly_when_terminated() -> None:
     """SIGTERM ends this command as Ctrl-C does: the services it started must not outlive it."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Not by way of SIGINT: a shell without job control lets what it starts in the background ignore that.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextmanager
-def _installation(store: DataStore, host: str, port: int) -> Iterator[Services | None]:
+def _installation(store: DataStore, host: str, port: int, panel_port: int | None) -> Iterator[Services | None]:
     """Have the services run while the block does; None where somebody else's run already."""
     from mistudio_pipelines.claiming import claim_home
     from mistudio_pipelines.defs.recovery import recover_before_start
@@ -74,7 +80,7 @@ def _installation(store: DataStore, host: str, port: int) -> Iterator[Services |
             return
         for sentence in recover_before_start(store, home):
             click.echo(sentence)
-        services = Services(home, store.root, host, port)
+        services = Services(home, store.root, host, port, panel_port or _port_beside(port))
         click.echo("Starting Dagster …")
         services.start()
         try:
@@ -83,8 +89,15 @@ def _installation(store: DataStore, host: str, port: int) -> Iterator[Services |
             _stop(store, services)
 
 
+def _port_beside(port: int) -> int:
+    """The port after the UI's where nobody listens there, else any that is free."""
+    from mistudio_pipelines.serving import free_port, port_is_free
+
+    return port + 1 if port < 65535 and port_is_free("127.0.0.1", port + 1) else free_port()
+
+
 def _watch_until_stopped(services: Services) -> None:
-    click.echo(f"The UI is at {services.url}; Ctrl-C stops it.")
+    click.echo(f"The datasets panel is at {services.panel_url}, Dagster at {services.url}; Ctrl-C stops both.")
     try:
         while True:
             services.watch()
