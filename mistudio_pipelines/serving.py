@@ -155,9 +155,11 @@ class Services:
                 ["-m", "dagster_webserver", "-h", self._host, "-p", str(self._port), "-w", str(workspace)],
                 logs,
             )
-            self._wait_for(lambda: code_is_loaded(self.url))
-            # Last, so that it never finds a workspace that does not answer yet.
+            # Not before the code server, so that it never finds a workspace that does not answer; not after the UI
+            # either, because what was cut off waits for it.
+            self._wait_for(lambda: not port_is_free(_LOOPBACK, code_port))
             self._add("daemon", ["-m", "dagster._daemon", "run", "-w", str(workspace)], logs)
+            self._wait_for(lambda: code_is_loaded(self.url))
             if self.panel_url is not None:
                 self._add("panel", _panel_arguments(self.url, self._panel_port), logs)
                 self._wait_for(lambda: answers(f"{self.panel_url}/api/health", ""))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import dagster as dg
 import pytest
 
 from mistudio_pipelines.defs.retrying import tokenization_run
+from mistudio_pipelines.store.manifest import read_manifest
+from mistudio_pipelines.store.raw_folder import verify_raw
 from mistudio_pipelines_tests.defs.conftest import SAMPLE_TOKENIZER
 from mistudio_pipelines_tests.live.stack import Stack, parquet_bytes
 
@@ -137,3 +140,21 @@ def test_a_killed_ingestion_and_a_killed_deletion_are_finished_by_themselves(sta
     stack.wait(lambda: dataset_id not in stack.datasets(), seconds=60, what="the deletion to be finished")
     left = [path for path in stack.store.root.rglob(f"*{dataset_id}*") if stack.home not in path.parents]
     assert left == []
+
+
+def test_the_demo_tries_its_sample_again_where_it_is_in_error(stack: Stack) -> None:
+    """Its raw file is cut short: the sample is in error, and the next `mistudio demo` makes everything again."""
+    first = stack.mistudio("demo")
+    assert "Trying again" not in first
+    (dataset_id,) = (key for key, one in stack.datasets().items() if one.record.source == "local")
+    file = next(stack.store.raw(dataset_id).glob("*.parquet"))
+    os.truncate(file, file.stat().st_size // 2)
+    assert stack.datasets()[dataset_id].status.error_code == "data_corrupt"
+
+    second = stack.mistudio("demo")
+
+    assert "Trying again after: The raw files on the disk are damaged." in second
+    overview = stack.datasets()[dataset_id]
+    assert (overview.status.status, overview.tokenizations) == ("ready", ("sample-128",))
+    folder = stack.store.raw(dataset_id)
+    assert verify_raw(folder, read_manifest(folder)) == []
