@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -148,7 +149,7 @@ def assemble_file(task: AssembleTask) -> FileReport:
     buffer, local = load_rows(stream, rows, task.frame.width or task_width(rows))
     counts = np.zeros(task.vocabulary_size, np.int64)
     tokens = padded = 0
-    temporary = task.path.with_name(f".{task.name}.tmp")
+    temporary = task.path.with_name(f".{task.name}.{uuid4().hex}.tmp")
     schema = file_schema(task.column, task.dtype, None if task.ragged else task.frame.width, task.with_mask)
     try:
         with open_writer(temporary, schema) as writer:

@@ -7,20 +7,21 @@ a piece that does not fit its report is made again.
 
 from __future__ import annotations
 
-import time
+import io
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mistudio_pipelines.sharding import ProgressNote
 from mistudio_pipelines.store.atomic import write_bytes
 from mistudio_pipelines.tokenization.rows import MarkedDocuments, Marks
 
 _CHECK_CHUNK = 1 << 22
-_SECONDS_BETWEEN_NOTES = 0.5
 
 
 class PieceReport(BaseModel):
@@ -102,11 +103,6 @@ def tables_path(folder: Path, shard: int) -> Path:
     return folder / f"{shard:06d}.npz"
 
 
-def progress_path(folder: Path, shard: int) -> Path:
-    """The file that tells how far a piece is, while it is made."""
-    return folder / f"{shard:06d}.progress"
-
-
 def report_path(folder: Path, shard: int) -> Path:
     """The file of a piece's report."""
     return folder / f"{shard:06d}.json"
@@ -125,9 +121,11 @@ class PieceWriter:
         self._folder = folder
         self._shard = shard
         self._type = np.dtype(f"<u{item_bytes}")
-        self._file = ids_path(folder, shard).open("wb")
+        # A cluster may start a shard again though a worker that it lost sight of still writes it.
+        self._path = ids_path(folder, shard).with_suffix(f".{uuid4().hex}.tmp")
+        self._file = self._path.open("wb")
         self._tables: list[tuple[np.ndarray, ...]] = []
-        self._told = 0.0
+        self._note = ProgressNote(folder, shard)
         self.stream_length = 0
         self.separators = 0
         self.begins = 0
@@ -135,9 +133,7 @@ class PieceWriter:
 
     def tell(self, documents: int) -> None:
         """Tell others how many documents and tokens the piece has so far; at most twice a second."""
-        if time.monotonic() - self._told > _SECONDS_BETWEEN_NOTES:
-            self._told = time.monotonic()
-            progress_path(self._folder, self._shard).write_text(f"{documents} {self.stream_length}")
+        self._note.tell(documents, self.stream_length)
 
     def add(self, samples: np.ndarray, marked: MarkedDocuments) -> None:
         """Add documents.
@@ -158,33 +154,24 @@ class PieceWriter:
         self.begins += len(marks.begins)
 
     def finish(self) -> int:
-        """Write the tables; returns their checksum."""
+        """Write the tables and give the file of tokens its name; returns the checksum of the tables."""
         self._file.close()
         empty = (np.zeros(0, np.int64),) * 5
         columns = [np.concatenate(parts) for parts in zip(empty, *self._tables, strict=True)]
         names = ("samples", "starts", "separators", "begins", "heads")
-        path = tables_path(self._folder, self._shard)
-        with path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **dict(zip(names, columns, strict=True)))
-        return zlib.crc32(path.read_bytes())
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **dict(zip(names, columns, strict=True)))
+        tables = self._path.with_suffix(".tables.tmp")
+        tables.write_bytes(content.getbuffer())
+        tables.replace(tables_path(self._folder, self._shard))
+        self._path.replace(ids_path(self._folder, self._shard))
+        return zlib.crc32(content.getbuffer())
 
     def close(self) -> None:
         """Close the file, also after a failure."""
         self._file.close()
-        progress_path(self._folder, self._shard).unlink(missing_ok=True)
-
-
-def read_progress(folder: Path) -> tuple[int, int]:
-    """Documents and tokens of all pieces that are being made."""
-    documents = tokens = 0
-    for path in folder.glob("*.progress"):
-        try:
-            of_documents, of_tokens = path.read_text().split()
-        except (OSError, ValueError):  # finished, or being written, at this moment
-            continue
-        documents += int(of_documents)
-        tokens += int(of_tokens)
-    return documents, tokens
+        self._path.unlink(missing_ok=True)
+        self._note.remove()
 
 
 def write_report(folder: Path, report: PieceReport) -> None:

@@ -6,6 +6,7 @@ What belongs here: making the map while rows are written. What does not: reading
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,7 @@ def write_sources(task: AssembleTask, rows: np.ndarray, order: np.ndarray) -> st
     columns = {"row": row[by_row].astype(np.int32)}
     columns |= {name: column(name)[by_row].astype(kind) for name, kind in kinds.items()}
     table = pa.Table.from_arrays([arrow_array(values) for values in columns.values()], names=list(columns))
-    temporary = task.sources_path.with_name(f".{task.name}.tmp")
+    temporary = task.sources_path.with_name(f".{task.name}.{uuid4().hex}.tmp")
     try:
         pq.write_table(
             table,

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
 from mistudio_pipelines.progress import Progress, ProgressCallback, ShouldStop, ignore_progress, never_stop
+from mistudio_pipelines.sharding import Report, Task, executor_or_threads, read_notes, run_tasks
 from mistudio_pipelines.store.atomic import publish_folder, recover_folder
 from mistudio_pipelines.store.damage import is_damaged
 from mistudio_pipelines.store.layout import DataStore
@@ -29,14 +30,13 @@ from mistudio_pipelines.tokenization.engine_choice import EngineChoice, plan_eng
 from mistudio_pipelines.tokenization.engine_proof import withdraw_proof
 from mistudio_pipelines.tokenization.laying_out import SplitLayout, lay_out_split
 from mistudio_pipelines.tokenization.output import file_tasks, width_of, write_descriptions
-from mistudio_pipelines.tokenization.pieces import PieceReport, piece_is_intact, read_progress, read_report
+from mistudio_pipelines.tokenization.pieces import PieceReport, piece_is_intact, read_report
 from mistudio_pipelines.tokenization.planning import InputShard, Plan, fingerprint_of, make_plan
 from mistudio_pipelines.tokenization.presets import TokenizationPreset, load_preset
 from mistudio_pipelines.tokenization.proof import missing_files, read_tokenization
 from mistudio_pipelines.tokenization.results import TOKENIZATION_NAME, Tokenization, TokenizationResult
 from mistudio_pipelines.tokenization.statistics import LengthCounts
 from mistudio_pipelines.tokenization.streams import PieceNeeds
-from mistudio_pipelines.tokenization.workers import Report, Task, executor_or_threads, run_tasks
 
 _STOP_NAME = "stop"
 
@@ -68,9 +68,14 @@ class _Workplace:
         for folder in (self.pieces, self.folder / "data", self.folder / "sources"):
             folder.mkdir(parents=True, exist_ok=True)
         stamp.write_text(fingerprint)
-        for left in self.pieces.glob("*.progress"):
-            left.unlink()
+        self.remove_leftovers()
         self.stop_file.unlink(missing_ok=True)
+
+    def remove_leftovers(self) -> None:
+        """Remove what workers left that were killed."""
+        for pattern in (".work/pieces/*.progress", ".work/pieces/*.tmp", "data/.*.tmp", "sources/.*.tmp"):
+            for left in self.folder.glob(pattern):
+                left.unlink(missing_ok=True)
 
 
 def tokenize_dataset(
@@ -148,6 +153,7 @@ def _tokenize(
     tokenization = write_descriptions(
         plan, choice, pieces, layouts, tasks, files, lengths, place.folder, time.monotonic() - began
     )
+    place.remove_leftovers()
     shutil.rmtree(place.work)
     publish_folder(place.folder, store.tokenized(manifest.dataset_id, preset.name))
     return tokenization
@@ -190,7 +196,7 @@ class _Run:
         total = sum(shard.documents for shard in plan.shards)
 
         def tell() -> None:
-            done, tokens = read_progress(pieces)
+            done, tokens = read_notes(pieces, 2)
             tokens += sum(report.tokens_encoded for report in reports.values())
             done += sum(report.documents for report in reports.values())
             self.on_progress(Progress(min(done, total), total, "rows", f"encoding ({tokens:,} tokens so far)"))

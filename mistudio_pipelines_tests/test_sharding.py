@@ -10,7 +10,7 @@ import pytest
 
 from mistudio_pipelines.errors import Stopped
 from mistudio_pipelines.progress import never_stop
-from mistudio_pipelines.tokenization.workers import executor_or_threads, run_tasks
+from mistudio_pipelines.sharding import ProgressNote, executor_or_threads, read_notes, run_tasks
 
 
 class Interrupt(BaseException):
@@ -65,3 +65,21 @@ def test_whatever_ends_it_the_others_are_told_to_stop_and_awaited(how, tmp_path)
 
     assert ended == [0]
     assert not stop_file.exists()
+
+
+def test_notes_of_all_workers_are_added_up_and_damaged_ones_left_out(tmp_path):
+    first, second = ProgressNote(tmp_path, 1), ProgressNote(tmp_path, 2)
+    first.tell(3, 40)
+    second.tell(5, 60)
+    (tmp_path / "000003.progress").write_text("7")
+    (tmp_path / "000004.progress").write_text("half a numb")
+    assert read_notes(tmp_path, 2) == [8, 100]
+    second.remove()
+    assert read_notes(tmp_path, 2) == [3, 40]
+
+
+def test_notes_are_written_now_and_then_only(tmp_path):
+    note = ProgressNote(tmp_path, 1)
+    note.tell(1)
+    note.tell(2)
+    assert read_notes(tmp_path, 1) == [1]
