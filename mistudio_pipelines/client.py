@@ -29,6 +29,8 @@ __all__ = ["DatasetState", "MistudioClient", "RunState"]
 
 _SECONDS_TO_ANSWER = 60.0
 _SECONDS_BETWEEN_LOOKS = 0.25
+_SECONDS_TO_START = 60.0
+_STARTING = ("STARTING", "NOT_STARTED")
 
 
 class MistudioClient:
@@ -218,12 +220,19 @@ class MistudioClient:
         return str(require(answer, "LaunchRunSuccess")["run"]["runId"])
 
     def cancel(self, run_id: str) -> None:
-        """End a run; what it has done so far is kept.
+        """End a run; what it has done so far is kept. One that is just starting is waited for: Dagster refuses it.
 
         Raises:
             MistudioError: `server_unreachable`, `invalid_config` where it cannot be ended.
         """
-        require(self.query("cancel_run", {"runId": run_id})["terminateRun"], "TerminateRunSuccess")
+        deadline = time.monotonic() + _SECONDS_TO_START
+        while True:
+            answer = self.query("cancel_run", {"runId": run_id})["terminateRun"]
+            is_starting = answer["__typename"] == "TerminateRunFailure" and self.run_state(run_id).status in _STARTING
+            if not is_starting or time.monotonic() > deadline:
+                require(answer, "TerminateRunSuccess")
+                return
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def run_state(self, run_id: str) -> RunState:
         """How a run stands.

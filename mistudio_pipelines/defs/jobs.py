@@ -43,6 +43,12 @@ observe_revisions_job = dg.define_asset_job(
     description="Ask the Hub for the newest commit of one dataset; where it is newer, `raw` is shown as out of date.",
 )
 
+verify_files_job = dg.define_asset_job(
+    names.VERIFY_FILES_JOB,
+    selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("raw"), "raw_files_intact")),
+    description="Read every raw file of one dataset again and compare it with its hash; changes nothing.",
+)
+
 
 class AddDatasetConfig(dg.Config):
     """The form for adding a dataset."""
@@ -215,6 +221,7 @@ JOBS: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
     ingest_job,
     tokenize_job,
     observe_revisions_job,
+    verify_files_job,
     add_dataset_job,
     save_tokenization_job,
     delete_datasets_job,

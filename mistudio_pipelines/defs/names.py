@@ -15,6 +15,7 @@ DOWNLOAD_JOB = "download"
 INGEST_JOB = "ingest"
 TOKENIZE_JOB = "tokenize"
 OBSERVE_REVISIONS_JOB = "observe_revisions"
+VERIFY_FILES_JOB = "verify_files"
 SAVE_TOKENIZATION_JOB = "save_tokenization"
 DELETE_DATASETS_JOB = "delete_datasets"
 BROWSE_SAMPLES_JOB = "browse_samples"
@@ -25,6 +26,8 @@ PROGRESS_TAG = "mistudio/progress"
 PROGRESS_DATA_TAG = "mistudio/progress_data"
 ERROR_TAG = "mistudio/error"
 ERROR_CODE_TAG = "mistudio/error_code"
+# What a run says of itself while it goes on.
+REPORTED_TAGS = (PROGRESS_TAG, PROGRESS_DATA_TAG, ERROR_TAG, ERROR_CODE_TAG)
 # Dagster hides tags that begin so from people and tools; it is of use to run monitoring only.
 WORKER_TAG = ".dagster/mistudio_worker"
 ATTEMPT_TAG = "mistudio/attempt"

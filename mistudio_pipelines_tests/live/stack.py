@@ -60,6 +60,21 @@ def parquet_bytes(texts: list[str], row_group_size: int = 500) -> bytes:
     return buffer.getvalue()
 
 
+def wait(
+    ready: Callable[[], Any],
+    seconds: float = 120.0,
+    what: str = "it",
+    pause: float = 0.5,
+    describe: Callable[[], str] = str,
+) -> Any:
+    """Wait until something is true, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (value := ready()):
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}: {describe()}"
+        time.sleep(pause)
+    return value
+
+
 @dataclass
 class Stack:
     """A running installation.
@@ -134,11 +149,7 @@ class Stack:
 
     def wait(self, ready: Callable[[], Any], seconds: float = 120.0, what: str = "it", pause: float = 0.5) -> Any:
         """Wait until something is true, and return it."""
-        deadline = time.monotonic() + seconds
-        while not (value := ready()):
-            assert time.monotonic() < deadline, f"waited {seconds} s for {what}: {self.describe()}"
-            time.sleep(pause)
-        return value
+        return wait(ready, seconds, what, pause, self.describe)
 
     def wait_until(self, dataset_ids: list[str], status: str = "ready", seconds: float = 120.0) -> None:
         """Wait until datasets have a status."""

@@ -13,7 +13,7 @@ from mistudio_pipelines.errors import MistudioError
 from mistudio_pipelines_tests.defs.conftest import SAMPLE_TOKENIZER
 from mistudio_pipelines_tests.live.stack import PROJECT, Stack, parquet_bytes
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(300), pytest.mark.databases("postgresql")]
 
 NAME = "someone/over-graphql"
 FILE = "data/train-00000-of-00001.parquet"
@@ -69,7 +69,7 @@ def test_a_dataset_goes_its_whole_way_over_graphql(stack: Stack) -> None:
 def test_downloads_are_followed_cancelled_and_continued_over_graphql(stack: Stack, tmp_path: Path) -> None:
     client = stack.client
     stack.hub.add_repository("someone/slow", _texts(60_000))
-    stack.hub.faults.slow("*slow*parquet", 200_000)
+    stack.hub.faults.slow("*slow*parquet", 20_000)
     dataset_id = client.add("someone/slow")
     stack.wait(lambda: "%" in (client.dataset(dataset_id).progress or ""), what="progress")
     state = client.dataset(dataset_id)
