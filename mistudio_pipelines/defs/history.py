@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from mistudio_pipelines.defs.decisions import Attempt, AttemptState
-from mistudio_pipelines.defs.names import ATTEMPT_TAG, ERROR_CODE_TAG, WORKER_TAG
+from mistudio_pipelines.defs.names import ATTEMPT_TAG, ERROR_CODE_TAG, REPORTED_TAGS
 from mistudio_pipelines.defs.partitions import DATASETS
-from mistudio_pipelines.defs.workers import Worker
+from mistudio_pipelines.defs.workers import worker_of
 from mistudio_pipelines.errors import ErrorCode
 
 RAW = dg.AssetKey("raw")
@@ -38,21 +38,22 @@ class AttemptRun:
 
     def summary(self) -> Attempt:
         """The attempt as decisions see it."""
-        continuations = self.run.tags.get(ATTEMPT_TAG, "0")
+        # What a person re-executes begins to count anew, although it has the tags of its parent.
+        continuations = "0" if self.run.parent_run_id else self.run.tags.get(ATTEMPT_TAG, "0")
         return Attempt(self.run.run_id, self._state(), int(continuations) if continuations.isdigit() else 0)
 
     def _state(self) -> AttemptState:
         if not self.run.is_finished:
             # Dagster's books say so until somebody looks; a process that is gone is gone.
-            worker = Worker.from_tag(self.run.tags.get(WORKER_TAG))
+            worker = worker_of(self.run)
             return "lost" if worker is not None and worker.is_gone else "active"
         if self.run.status == dg.DagsterRunStatus.CANCELED:
             return "canceled"
         # A step that fails says why in a tag; a process that is killed cannot.
-        code = self.run.tags.get(ERROR_CODE_TAG)
+        code = reported_tags(self.run).get(ERROR_CODE_TAG)
         if code == ErrorCode.INSUFFICIENT_STORAGE:
             return "out_of_room"
-        return "failed" if code is not None else "lost"
+        return "failed" if code else "lost"
 
 
 @dataclass(frozen=True)
@@ -154,10 +155,17 @@ def result_run_ids(instance: dg.DagsterInstance, asset: dg.AssetKey, event_ids: 
     return {partition: by_event[event] for partition, event in event_ids.items() if event in by_event}
 
 
+def reported_tags(run: dg.DagsterRun) -> Mapping[str, str]:
+    """The tags of a run, without what its parent reported of itself where it is re-executed."""
+    if worker_of(run) is not None:
+        return run.tags
+    return {tag: value for tag, value in run.tags.items() if tag not in REPORTED_TAGS}
+
+
 def progress_of(run: dg.DagsterRun, tag: str) -> dict[str, object] | None:
     """The progress that a run last reported as plain values, or None."""
     try:
-        value = json.loads(run.tags.get(tag, ""))
+        value = json.loads(reported_tags(run).get(tag, ""))
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -15,8 +15,7 @@ from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._serdes import deserialize_value
 
-from mistudio_pipelines.defs.names import WORKER_TAG
-from mistudio_pipelines.defs.workers import Worker
+from mistudio_pipelines.defs.workers import worker_of
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
@@ -33,7 +32,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         A worker on this machine is looked up by its process; one elsewhere is asked of its code server. While
         nobody can answer, the run counts as alive: the code server that comes back knows whether it has the run.
         """
-        worker = Worker.from_tag(run.tags.get(WORKER_TAG))
+        worker = worker_of(run)
         if worker is not None and worker.is_here:
             if worker.is_alive:
                 return CheckRunHealthResult(WorkerStatus.RUNNING)
@@ -52,7 +51,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         except DagsterUserCodeUnreachableError:
             pass
         run = self._instance.get_run_by_id(run_id)
-        worker = Worker.from_tag(run.tags.get(WORKER_TAG)) if run is not None and not run.is_finished else None
+        worker = worker_of(run) if run is not None and not run.is_finished else None
         if worker is None or not worker.is_here or not worker.is_alive:
             return False
         os.kill(worker.pid, signal.SIGTERM)

@@ -13,10 +13,9 @@ import psutil
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from mistudio_pipelines.defs.instance import open_instance, prepare_home
-from mistudio_pipelines.defs.names import WORKER_TAG
 from mistudio_pipelines.defs.partitions import DATASETS
 from mistudio_pipelines.defs.registration import register_missing_keys
-from mistudio_pipelines.defs.workers import Worker
+from mistudio_pipelines.defs.workers import worker_of
 from mistudio_pipelines.processes import end_processes
 from mistudio_pipelines.serving import stop_leftovers
 from mistudio_pipelines.store.layout import DataStore
@@ -67,7 +66,7 @@ def end_lost_runs(instance: dg.DagsterInstance, *, no_worker_is_lost: bool) -> l
     """
     ended = []
     for run in instance.get_runs(dg.RunsFilter(statuses=_IN_WORK)):
-        worker = Worker.from_tag(run.tags.get(WORKER_TAG))
+        worker = worker_of(run)
         is_lost = no_worker_is_lost if worker is None else worker.is_gone
         # A worker writes the end of its run before it ends: what the books say now is what it did.
         current = instance.get_run_by_id(run.run_id) if is_lost else None
@@ -90,9 +89,7 @@ def _end_orphaned_workers(instance: dg.DagsterInstance) -> None:
     Runs that somebody works on in a process of their own (`dagster asset materialize`) were not launched and stay.
     """
     workers = [
-        Worker.from_tag(run.tags.get(WORKER_TAG))
-        for run in instance.get_runs(dg.RunsFilter(statuses=_IN_WORK))
-        if GRPC_INFO_TAG in run.tags
+        worker_of(run) for run in instance.get_runs(dg.RunsFilter(statuses=_IN_WORK)) if GRPC_INFO_TAG in run.tags
     ]
     processes = []
     for worker in workers:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import dagster as dg
 from pydantic import Field
 
-from mistudio_pipelines.defs.names import WORKER_TAG
+from mistudio_pipelines.defs.names import REPORTED_TAGS, WORKER_TAG
 from mistudio_pipelines.defs.operation import note_error, require_partition
 from mistudio_pipelines.defs.partitions import PARTITION_TAG
 from mistudio_pipelines.defs.workers import this_worker
@@ -52,7 +52,10 @@ class DataStoreResource(dg.ConfigurableResource[DataStore]):
         keep_files_private()
         if context.run is None or context.instance is None:
             return
-        context.instance.add_run_tags(context.run.run_id, {WORKER_TAG: this_worker().to_tag()})
+        run = context.run
+        # A run that is re-executed begins with all tags of its parent; a tag can be emptied, but not removed.
+        inherited = {tag: "" for tag in REPORTED_TAGS if run.tags.get(tag)}
+        context.instance.add_run_tags(run.run_id, {**inherited, WORKER_TAG: this_worker().to_tag(run.run_id)})
         partition_key = context.run.tags.get(PARTITION_TAG)
         if partition_key is not None:
             try:

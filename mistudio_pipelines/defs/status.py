@@ -21,6 +21,7 @@ from mistudio_pipelines.defs.history import (
     is_ingested,
     progress_of,
     read_history,
+    reported_tags,
 )
 from mistudio_pipelines.defs.partitions import split_pair_key
 from mistudio_pipelines.defs.status_rule import DatasetStatus, Stage, StageAttempt, StatusFacts, derive_status
@@ -117,7 +118,7 @@ def _record_and_problem(store: DataStore, dataset_id: str) -> tuple[DatasetRecor
 def stage_attempt(stage: Stage, attempt: AttemptRun, preset: str | None = None) -> StageAttempt:
     """An attempt as the status sees it."""
     summary = attempt.summary()
-    tags = attempt.run.tags
+    tags = reported_tags(attempt.run)
     waiting = attempt.run.status in (
         dg.DagsterRunStatus.QUEUED,
         dg.DagsterRunStatus.NOT_STARTED,
@@ -137,8 +138,8 @@ def stage_attempt(stage: Stage, attempt: AttemptRun, preset: str | None = None) 
         state,
         attempt.run.run_id,
         preset,
-        progress=tags.get(names.PROGRESS_TAG),
+        progress=tags.get(names.PROGRESS_TAG) or None,
         percent=float(percent) if isinstance(percent, int | float) else None,
-        error=tags.get(names.ERROR_TAG),
-        error_code=tags.get(names.ERROR_CODE_TAG),
+        error=tags.get(names.ERROR_TAG) or None,
+        error_code=tags.get(names.ERROR_CODE_TAG) or None,
     )

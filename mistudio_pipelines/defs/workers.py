@@ -7,6 +7,9 @@ import os
 import socket
 from dataclasses import asdict, dataclass
 
+import dagster as dg
+
+from mistudio_pipelines.defs.names import WORKER_TAG
 from mistudio_pipelines.processes import process_start
 
 
@@ -24,9 +27,9 @@ class Worker:
     pid: int
     started: str
 
-    def to_tag(self) -> str:
-        """The worker as a run tag."""
-        return json.dumps(asdict(self))
+    def to_tag(self, run_id: str) -> str:
+        """The worker as a tag of the run that it works on."""
+        return json.dumps({"run_id": run_id, **asdict(self)})
 
     @classmethod
     def from_tag(cls, tag: str | None) -> Worker | None:
@@ -58,3 +61,13 @@ class Worker:
 def this_worker() -> Worker:
     """The current process."""
     return Worker(host=socket.gethostname(), pid=os.getpid(), started=process_start(os.getpid()) or "")
+
+
+def worker_of(run: dg.DagsterRun) -> Worker | None:
+    """The process that has noted itself on a run.
+
+    A run that is re-executed begins with all tags of its parent; the parent's worker is not its own.
+    """
+    tag = run.tags.get(WORKER_TAG)
+    worker = Worker.from_tag(tag)
+    return worker if worker is not None and json.loads(tag or "").get("run_id") == run.run_id else None
