@@ -6,6 +6,8 @@ counting (`statistics.py`), when and beside what it runs (`ingestion.py`).
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,14 +36,17 @@ class DatasetTexts:
 
 
 def add_up(
-    raw: Path, manifest: Manifest, splits: dict[str, SplitTexts], should_stop: ShouldStop = never_stop
+    raw: Path,
+    manifest: Manifest,
+    shards: Sequence[Mapping[str, SplitTexts]],
+    should_stop: ShouldStop = never_stop,
 ) -> DatasetTexts:
     """Add up what was counted.
 
     Args:
         raw: The raw folder.
         manifest: Its manifest.
-        splits: What was counted of each split.
+        shards: What was counted of each split, in each shard.
         should_stop: Polled while reading.
 
     Raises:
@@ -49,8 +54,15 @@ def add_up(
         Stopped: As soon as `should_stop` says so.
     """
     columns = column_statistics(raw, manifest, should_stop)
-    counted = {split: count_texts([texts]) for split, texts in splits.items()}
-    total = next(iter(counted.values())) if len(counted) == 1 else count_texts(list(splits.values()))
+    replaced: Counter[str] = Counter()
+    for file in manifest.files:
+        replaced[file.split] += file.replaced_characters
+    texts = {split: [shard[split] for shard in shards if split in shard] for split in manifest.rows_by_split}
+    counted = {split: count_texts(parts, replaced=replaced[split]) for split, parts in texts.items()}
+    if len(counted) == 1:
+        total = next(iter(counted.values()))
+    else:
+        total = count_texts([part for parts in texts.values() for part in parts], replaced=replaced.total())
     wanted = {key for texts in (total, *counted.values()) for key, _ in texts.most_frequent}
     spelling = _spell(raw, manifest, wanted, should_stop)
     by_split = {split: with_words(texts, spelling) for split, texts in counted.items()}

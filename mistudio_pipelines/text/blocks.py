@@ -6,7 +6,7 @@ a block (`statistics_scan.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -33,19 +33,27 @@ class SplitBlock(NamedTuple):
     replaced_characters: int
 
 
-def iter_text_blocks(raw: Path, manifest: Manifest, should_stop: ShouldStop = never_stop) -> Iterator[SplitBlock]:
-    """All texts of a dataset, split after split, in order.
+def iter_text_blocks(
+    raw: Path,
+    manifest: Manifest,
+    should_stop: ShouldStop = never_stop,
+    row_groups: Collection[tuple[int, int]] | None = None,
+) -> Iterator[SplitBlock]:
+    """The texts of a dataset, split after split, in order.
 
     Args:
         raw: The raw folder.
         manifest: Its manifest.
         should_stop: Polled while reading.
+        row_groups: Only these, as (file, row group); None for all.
 
     Raises:
         MistudioError: `data_missing` or `data_corrupt` where a file cannot be read.
         Stopped: As soon as `should_stop` says so.
     """
-    for batches in _together(iter_text_batches(raw, manifest, batch_bytes=_BLOCK_BYTES, should_stop=should_stop)):
+    for batches in _together(
+        iter_text_batches(raw, manifest, row_groups=row_groups, batch_bytes=_BLOCK_BYTES, should_stop=should_stop)
+    ):
         block = make_block(batches[0].first_sample, [batch.texts for batch in batches])
         yield SplitBlock(batches[0].split, block, sum(batch.replaced_characters for batch in batches))
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,18 +22,26 @@ from typing import Any, Final
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
 from mistudio_pipelines.progress import Progress, ProgressCallback, ShouldStop, ignore_progress, never_stop
+from mistudio_pipelines.sharding import read_notes, run_tasks
 from mistudio_pipelines.store.atomic import publish_folder, recover_folder
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.locks import INDEX_PART, dataset_lock
 from mistudio_pipelines.store.manifest import Manifest, read_manifest
 from mistudio_pipelines.store.records import now
 from mistudio_pipelines.text.adding_up import DatasetTexts, add_up
-from mistudio_pipelines.text.blocks import iter_text_blocks
 from mistudio_pipelines.text.fingerprint import (
     INDEX_CODE_VERSION,
     STATISTICS_CODE_VERSION,
     Fingerprint,
     fingerprint_of,
+)
+from mistudio_pipelines.text.ingestion_shards import (
+    IngestionTask,
+    RowGroups,
+    ShardTexts,
+    ingest_shard,
+    plan_ingestion,
+    read_texts,
 )
 from mistudio_pipelines.text.reading import list_row_groups, read_samples
 from mistudio_pipelines.text.sample_index import (
@@ -40,6 +49,7 @@ from mistudio_pipelines.text.sample_index import (
     check_index,
     read_index_summary,
 )
+from mistudio_pipelines.text.sample_index_parts import make_index
 from mistudio_pipelines.text.sample_index_writer import SampleIndexWriter
 from mistudio_pipelines.text.statistics import SplitTexts
 from mistudio_pipelines.text.statistics_model import (
@@ -53,9 +63,9 @@ __all__ = ["INDEX_CODE_VERSION", "STATISTICS_CODE_VERSION", "IngestionResult", "
 
 FIRST_SAMPLES: Final = 10
 _PREVIEW_CHARACTERS: Final = 200
-# Inside the partial folder: what becomes the index, and what counters spill.
+# Inside the partial folder: what becomes the index.
 _INDEX: Final = "index"
-_SPILLED: Final = "spilled"
+_PART: Final = "part"
 _POLL_SECONDS: Final = 0.5
 
 
@@ -80,6 +90,7 @@ def ingest(
     store: DataStore,
     dataset_id: str,
     *,
+    executor: Executor | None = None,
     on_progress: ProgressCallback = ignore_progress,
     should_stop: ShouldStop = never_stop,
 ) -> IngestionResult:
@@ -88,6 +99,8 @@ def ingest(
     Args:
         store: The data folder.
         dataset_id: Id of the dataset; its raw files must be there.
+        executor: Where shards of the dataset are read side by side; without one, the texts are read here. What is
+            made is the same. Workers elsewhere must see the data folder under the same path.
         on_progress: Told the bytes of text that were read.
         should_stop: Polled several times a second.
 
@@ -103,7 +116,7 @@ def ingest(
         fingerprint = fingerprint_of(store, dataset_id, manifest)
         found = _find_finished(store, dataset_id, manifest, fingerprint)
         if found is None:
-            statistics, index = _make(store, dataset_id, manifest, fingerprint, on_progress, should_stop)
+            statistics, index = _make(store, dataset_id, manifest, fingerprint, executor, on_progress, should_stop)
         else:
             statistics, index = found
         samples = _first_samples(store.raw(dataset_id), manifest)
@@ -157,6 +170,7 @@ def _make(
     dataset_id: str,
     manifest: Manifest,
     fingerprint: Fingerprint,
+    executor: Executor | None,
     on_progress: ProgressCallback,
     should_stop: ShouldStop,
 ) -> tuple[DatasetStatistics, IndexSummary]:
@@ -164,8 +178,9 @@ def _make(
     raw = store.raw(dataset_id)
     partial = store.index_partial(dataset_id)
     shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     try:
-        index, counted = _read_all(raw, manifest, partial, fingerprint, on_progress, should_stop)
+        index, counted = _read_all(raw, manifest, partial, fingerprint, executor, on_progress, should_stop)
         statistics = DatasetStatistics(
             dataset_id=dataset_id,
             fingerprint=fingerprint,
@@ -191,50 +206,66 @@ def _read_all(
     manifest: Manifest,
     partial: Path,
     fingerprint: Fingerprint,
+    executor: Executor | None,
     on_progress: ProgressCallback,
     should_stop: ShouldStop,
 ) -> tuple[IndexSummary, DatasetTexts]:
-    spilled = partial / _SPILLED
-    spilled.mkdir(parents=True)
+    row_groups = list_row_groups(raw, manifest)
+    total = sum(group.bytes for group in row_groups)
+
+    def tell(done: int) -> None:
+        on_progress(Progress(min(done, total), total, "bytes", "reading texts"))
+
     ended = threading.Event()
-    with (
-        closing(SampleIndexWriter(partial / _INDEX, manifest.dataset_id)) as writer,
-        ThreadPoolExecutor(1, thread_name_prefix="add-up") as background,
-    ):
-        splits = _read_texts(raw, manifest, spilled, writer, on_progress, should_stop)
+    with ThreadPoolExecutor(1, thread_name_prefix="add-up") as background:
+
+        def add_up_meanwhile(shards: Sequence[Mapping[str, SplitTexts]]) -> Future[DatasetTexts]:
+            on_progress(Progress(total, total, "bytes", "adding up"))
+            return background.submit(add_up, raw, manifest, shards, lambda: ended.is_set() or should_stop())
+
         try:
-            # The index writes and syncs its last segments meanwhile, which leaves a core free.
-            counted = background.submit(add_up, raw, manifest, splits, lambda: ended.is_set() or should_stop())
-            return writer.finish(fingerprint), counted.result()
+            if executor is None:
+                with closing(SampleIndexWriter(partial / _PART, manifest.dataset_id)) as writer:
+                    texts = read_texts(raw, manifest, None, partial, writer, tell, should_stop)
+                    # The index writes its last segments meanwhile, which leaves a core free.
+                    adding_up = add_up_meanwhile([texts])
+                    parts = [writer.finish()]
+            else:
+                shards = _read_shards(raw, plan_ingestion(row_groups), partial, executor, tell, should_stop)
+                adding_up = add_up_meanwhile([shard.splits for shard in shards])
+                parts = [shard.part for shard in shards]
+            index = make_index(parts, partial / _INDEX, manifest.dataset_id, fingerprint)
+            return index, adding_up.result()
         finally:
             ended.set()
 
 
-def _read_texts(
+def _read_shards(
     raw: Path,
-    manifest: Manifest,
-    spilled: Path,
-    writer: SampleIndexWriter,
-    on_progress: ProgressCallback,
+    shards: Sequence[RowGroups],
+    partial: Path,
+    executor: Executor,
+    tell: Callable[[int], None],
     should_stop: ShouldStop,
-) -> dict[str, SplitTexts]:
-    total_bytes = sum(group.bytes for group in list_row_groups(raw, manifest))
-    splits = {split: SplitTexts(spilled, f"split{position}") for position, split in enumerate(manifest.rows_by_split)}
-    for file in manifest.files:
-        splits[file.split].invalid_sequences += file.replaced_characters
-    done = 0
-    current: str | None = None
-    for name, block, replaced_characters in iter_text_blocks(raw, manifest, should_stop):
-        split = splits[name]
-        if current not in (None, name):
-            splits[current].spill()
-        current = name
-        split.invalid_sequences += replaced_characters
-        writer.add(block, split.add(block))
-        done += len(block.data)
-        on_progress(Progress(min(done, total_bytes), total_bytes, "bytes", "reading texts"))
-    on_progress(Progress(total_bytes, total_bytes, "bytes", "adding up"))
-    return splits
+) -> list[ShardTexts]:
+    """What the executor's workers made of the shards, in the order of the shards."""
+    stop_file = partial / "stop"
+    tasks = [IngestionTask(number, raw, groups, partial, stop_file) for number, groups in enumerate(shards)]
+    found: list[ShardTexts] = []
+
+    def tell_all() -> None:
+        tell(sum(shard.part.text_bytes for shard in found) + read_notes(partial, 1)[0])
+
+    run_tasks(
+        executor,
+        ingest_shard,
+        tasks,
+        found.append,
+        stop_file=stop_file,
+        should_stop=should_stop,
+        on_idle=tell_all,
+    )
+    return sorted(found, key=lambda shard: shard.shard)
 
 
 def _refuse_what_does_not_hold(

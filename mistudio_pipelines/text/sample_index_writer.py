@@ -1,38 +1,33 @@
-"""Writing the sample index: texts go in block by block, a complete folder comes out.
+"""Writing the sample index, or one part of it: texts go in block by block, complete files come out.
 
 What belongs here: everything that only the writer knows (threads, memory, commits). What does not: what lies in the
-folder (`sample_index.py`), the pass over the text that feeds it (`ingestion.py`).
+folder (`sample_index.py`), joining and sealing parts (`sample_index_parts.py`), the pass over the text that feeds it
+(`ingestion.py`).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
-from mistudio_pipelines.store.atomic import fsync_file, fsync_folder, write_json
 from mistudio_pipelines.store.space import free_bytes
-from mistudio_pipelines.text.fingerprint import Fingerprint
 from mistudio_pipelines.text.sample_index import (
     ACCENTS_NAME,
     MOST_RANKED_TOKENS,
     NUMBER_BITS,
     NUMBER_FIELD,
     RANK_FIELD,
-    SUMMARY_NAME,
     TANTIVY_NAME,
     TEXT_FIELD,
     TOKENS_NAME,
-    IndexFile,
-    IndexSummary,
-    hash_file,
 )
 from mistudio_pipelines.text.search_words import LONGEST_WORD_BYTES, fold, prepare_for_index
 from mistudio_pipelines.text.statistics_scan import TextBlock
@@ -40,8 +35,9 @@ from mistudio_pipelines.text.statistics_scan import TextBlock
 if TYPE_CHECKING:
     import tantivy
 
+ACCENTS_TABLE: Final = "CREATE TABLE accents (folded TEXT, written TEXT, PRIMARY KEY (folded, written)) WITHOUT ROWID"
 _TOKENIZER: Final = "spaces"
-_WRITER_BYTES: Final = 512_000_000
+_WRITER_BYTES_PER_THREAD: Final = 256_000_000
 # A commit empties tantivy's queue, which holds 10,000 texts of any size; fewer commits mean fewer segments to merge.
 _BYTES_PER_COMMIT: Final = 360_000_000
 _ACCENTED_IN_MEMORY: Final = 50_000
@@ -49,15 +45,31 @@ _ACCENTED_IN_MEMORY: Final = 50_000
 _TOO_LITTLE_FREE: Final = 64_000_000
 
 
+@dataclass(frozen=True)
+class IndexPart:
+    """The finished files of consecutive samples.
+
+    Attributes:
+        folder: Where they lie.
+        samples: How many samples.
+        text_bytes: Bytes of their texts.
+    """
+
+    folder: Path
+    samples: int
+    text_bytes: int
+
+
 class SampleIndexWriter:
-    """Writes an index into an empty folder; nothing in it is an index before `finish`.
+    """Writes a part of an index into an empty folder; nothing in it is of use before `finish`.
 
     Args:
         folder: The folder.
         dataset_id: Id of the dataset.
+        threads: How many threads cut, sort and compress; each has its own memory.
     """
 
-    def __init__(self, folder: Path, dataset_id: str) -> None:
+    def __init__(self, folder: Path, dataset_id: str, *, threads: int = 2) -> None:
         import tantivy
 
         (folder / TANTIVY_NAME).mkdir(parents=True)
@@ -68,14 +80,12 @@ class SampleIndexWriter:
         self._index.register_tokenizer(
             _TOKENIZER, cut.filter(tantivy.Filter.remove_long(LONGEST_WORD_BYTES + 1)).build()
         )
-        self._writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=min(2, os.cpu_count() or 1))
+        self._writer = self._index.writer(heap_size=threads * _WRITER_BYTES_PER_THREAD, num_threads=threads)
         self._tokens = (folder / TOKENS_NAME).open("wb")
         self._accents = sqlite3.connect(folder / ACCENTS_NAME, isolation_level=None)
         self._accents.execute("PRAGMA journal_mode = OFF")
         self._accents.execute("PRAGMA synchronous = OFF")
-        self._accents.execute(
-            "CREATE TABLE accents (folded TEXT, written TEXT, PRIMARY KEY (folded, written)) WITHOUT ROWID"
-        )
+        self._accents.execute(ACCENTS_TABLE)
         self._accented: set[str] = set()
         self._samples = 0
         self._text_bytes = 0
@@ -89,7 +99,7 @@ class SampleIndexWriter:
             block: The texts.
             tokens: Number of whitespace tokens of each.
         """
-        with _explaining_failures(self._folder, self._dataset_id):
+        with explaining_failures(self._folder, self._dataset_id):
             self._add(block, tokens)
         self._samples += len(tokens)
         self._text_bytes += int(block.lengths.sum())
@@ -116,35 +126,16 @@ class SampleIndexWriter:
             self._writer.commit()
             self._uncommitted_bytes = 0
 
-    def finish(self, fingerprint: Fingerprint) -> IndexSummary:
-        """Complete the folder: nothing is left in memory, everything is on disk and hashed.
-
-        Args:
-            fingerprint: What the index was made from.
-        """
-        with _explaining_failures(self._folder, self._dataset_id):
+    def finish(self) -> IndexPart:
+        """Complete the files: nothing is left in memory."""
+        with explaining_failures(self._folder, self._dataset_id):
             self._writer.commit()
             self._writer.wait_merging_threads()
             self._finished = True
             self._write_accented()
             self.close()
         _remove_leftovers(self._folder / TANTIVY_NAME)
-        files = [path for path in sorted(self._folder.rglob("*")) if path.is_file()]
-        for path in files:
-            fsync_file(path)
-        fsync_folder(self._folder / TANTIVY_NAME)
-        summary = IndexSummary(
-            dataset_id=self._dataset_id,
-            fingerprint=fingerprint,
-            samples=self._samples,
-            text_bytes=self._text_bytes,
-            files=tuple(
-                IndexFile(path=str(path.relative_to(self._folder)), bytes=path.stat().st_size, xxh3=hash_file(path))
-                for path in files
-            ),
-        )
-        write_json(self._folder / SUMMARY_NAME, summary.model_dump(mode="json"))
-        return summary
+        return IndexPart(self._folder, self._samples, self._text_bytes)
 
     def close(self) -> None:
         """Close the files and end tantivy's threads; what was written without `finish` is no index."""
@@ -185,8 +176,16 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def _explaining_failures(folder: Path, dataset_id: str) -> Iterator[None]:
-    """Say what kept an index from being written."""
+def explaining_failures(folder: Path, dataset_id: str) -> Iterator[None]:
+    """Say what kept an index from being written.
+
+    Args:
+        folder: Where it was being written.
+        dataset_id: Id of the dataset.
+
+    Raises:
+        MistudioError: `insufficient_storage` or `internal`.
+    """
     try:
         yield
     except (ValueError, OSError, sqlite3.Error) as error:

@@ -96,11 +96,14 @@ class CountedTexts:
     most_frequent: tuple[tuple[int, int], ...]
 
 
-def count_texts(splits: Sequence[SplitTexts], keys_in_memory: int = DEFAULT_KEYS_IN_MEMORY) -> CountedTexts:
+def count_texts(
+    splits: Sequence[SplitTexts], *, replaced: int = 0, keys_in_memory: int = DEFAULT_KEYS_IN_MEMORY
+) -> CountedTexts:
     """Statistics of one split, or of several together.
 
     Args:
         splits: What was added up.
+        replaced: Invalid sequences that were replaced before, when the raw files were written.
         keys_in_memory: About how many keys are merged at a time.
     """
     words = total_up([split.words for split in splits], MOST_FREQUENT_WORDS, keys_in_memory)
@@ -133,7 +136,7 @@ def count_texts(splits: Sequence[SplitTexts], keys_in_memory: int = DEFAULT_KEYS
         blanks=sum(split.blanks for split in splits),
         duplicates=texts.total - texts.distinct,
         replacement_characters=sum(split.replacement_characters for split in splits),
-        invalid_sequences=sum(split.invalid_sequences for split in splits),
+        invalid_sequences=replaced + sum(split.invalid_sequences for split in splits),
     )
     return CountedTexts(statistics, words.most_frequent)
 

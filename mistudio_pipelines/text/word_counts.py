@@ -97,6 +97,7 @@ class KeyCounter:
     def spill(self) -> None:
         """Write what is held in memory to disk."""
         self._add_up()
+        self._frequent = None
         if len(self._held.keys):
             path = self._folder / f"{self._name}-{len(self._spilled)}"
             np.save(path.with_suffix(".keys.npy"), self._held.keys)
