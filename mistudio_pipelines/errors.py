@@ -70,6 +70,7 @@ class ErrorCode(StrEnum):
     NO_DAGSTER_HOME = "no_dagster_home"
     PORT_IN_USE = "port_in_use"
     SERVER_UNREACHABLE = "server_unreachable"
+    CLUSTER_UNREACHABLE = "cluster_unreachable"
     RUN_FAILED = "run_failed"
     INTERNAL = "internal"
 

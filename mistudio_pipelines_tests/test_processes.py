@@ -25,10 +25,12 @@ def test_a_process_has_the_same_start_every_time_and_none_once_it_is_gone() -> N
 def test_worker_processes_die_with_their_killed_parent() -> None:
     code = """
 import os, sys, time
+from pathlib import Path
 from mistudio_pipelines.defs.resources import ShardExecutor
+from mistudio_pipelines.store.layout import DataStore
 
 if __name__ == "__main__":
-    with ShardExecutor(kind="processes", workers=2).start() as executor:
+    with ShardExecutor(kind="processes", workers=2).start(DataStore(Path.cwd())) as executor:
         futures = [executor.submit(os.getpid) for _ in range(2)]
         print(*{future.result() for future in futures}, flush=True)
         executor.submit(time.sleep, 600)

@@ -1,4 +1,4 @@
-"""The resources of Dagster: the data folder, the Hub, and what runs the shards of a tokenization.
+"""The resources of Dagster: the data folder, the Hub, and what runs the shards of a dataset.
 
 What belongs here: their settings and nothing else. The folder's layout is `store/layout.py`, the Hub `hub/`.
 """
@@ -98,23 +98,55 @@ class HuggingFaceHub(dg.ConfigurableResource["HubClient"]):
 
 
 class ShardExecutor(dg.ConfigurableResource[Executor]):
-    """What runs the shards of one tokenization side by side."""
+    """What runs the shards of one dataset side by side."""
 
-    kind: Literal["threads", "processes"] = Field(
+    kind: Literal["threads", "processes", "dask"] = Field(
         default="threads",
-        description="threads suit the fast engines; processes suit slow tokenizers written in Python.",
+        description="threads suit the fast engines; processes suit slow tokenizers written in Python; dask spreads "
+        "tokenization and ingestion over the workers of a cluster that share the data folder.",
     )
-    workers: int = Field(default=0, ge=0, description="Shards worked on at the same time; 0: one per core.")
+    workers: int = Field(
+        default=0, ge=0, description="Shards worked on at the same time by threads or processes; 0: one per core."
+    )
+    dask_scheduler: str = Field(
+        default="", description="Address of the Dask scheduler, for example tcp://127.0.0.1:8786; for dask only."
+    )
 
     @contextmanager
-    def start(self) -> Iterator[Executor]:
-        """The executor, ended when the block ends."""
+    def start(self, store: DataStore) -> Iterator[Executor]:
+        """The executor, ended when the block ends.
+
+        Args:
+            store: The data folder, which workers elsewhere must see too.
+
+        Raises:
+            MistudioError: `invalid_config` or `cluster_unreachable`.
+        """
+        if self.kind == "dask":
+            from mistudio_pipelines.dask_cluster import cluster_executor
+
+            with cluster_executor(self.dask_scheduler, store) as executor:
+                yield executor
+            return
         workers = self.workers or os.cpu_count() or 1
         pool: Executor = ThreadPoolExecutor(workers) if self.kind == "threads" else _process_pool(workers)
         try:
             yield pool
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    @contextmanager
+    def start_for_ingestion(self, store: DataStore) -> Iterator[Executor | None]:
+        """As `start`, but nothing where threads are asked for: one pass keeps the cores busy by itself, in less memory.
+
+        Args:
+            store: The data folder.
+        """
+        if self.kind == "threads":
+            yield None
+            return
+        with self.start(store) as executor:
+            yield executor
 
 
 def _process_pool(workers: int) -> Executor:

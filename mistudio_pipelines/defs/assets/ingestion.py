@@ -8,7 +8,7 @@ from mistudio_pipelines.defs import names
 from mistudio_pipelines.defs.descriptions import index_metadata, statistics_metadata
 from mistudio_pipelines.defs.operation import operation, require_dataset
 from mistudio_pipelines.defs.partitions import DATASETS
-from mistudio_pipelines.defs.resources import DataStoreResource
+from mistudio_pipelines.defs.resources import DataStoreResource, ShardExecutor
 from mistudio_pipelines.text.fingerprint import INDEX_CODE_VERSION, STATISTICS_CODE_VERSION
 
 
@@ -64,7 +64,7 @@ def _spec(name: str, code_version: str, kinds: set[str], description: str) -> dg
     ],
 )
 def statistics_and_index(
-    context: dg.AssetExecutionContext, data_store: DataStoreResource
+    context: dg.AssetExecutionContext, data_store: DataStoreResource, shard_executor: ShardExecutor
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Read the dataset of this partition once; write its statistics and its index."""
     store = data_store.open()
@@ -74,7 +74,8 @@ def statistics_and_index(
         from mistudio_pipelines.defs.verdicts import index_verdict, statistics_verdict, text_verdict
         from mistudio_pipelines.text.ingestion import ingest
 
-        result = ingest(store, dataset_id, on_progress=step.on_progress)
+        with shard_executor.start_for_ingestion(store) as executor:
+            result = ingest(store, dataset_id, executor=executor, on_progress=step.on_progress)
         verdicts = (
             statistics_verdict(store, dataset_id, result.statistics),
             text_verdict(result.statistics),

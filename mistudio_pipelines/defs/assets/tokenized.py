@@ -46,7 +46,7 @@ def tokenized(
         from mistudio_pipelines.tokenization.tokenize import tokenize_dataset
 
         part = tokenized_part(preset)
-        with dataset_lock(store, dataset_id, part, "being tokenized"), shard_executor.start() as executor:
+        with dataset_lock(store, dataset_id, part, "being tokenized"), shard_executor.start(store) as executor:
             result = tokenize_dataset(store, dataset_id, preset, executor=executor, on_progress=step.on_progress)
             verdict = tokens_verdict(store, dataset_id, preset)
     return dg.MaterializeResult(metadata=tokenized_metadata(store, record, preset, result), check_results=[verdict])
