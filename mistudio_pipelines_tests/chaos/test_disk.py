@@ -20,6 +20,7 @@ from mistudio_pipelines.defs.status import DatasetOverview, show_dataset
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import read_manifest
 from mistudio_pipelines.store.raw_folder import verify_raw
+from mistudio_pipelines.store.scrubbing import Scrubber
 from mistudio_pipelines.store.space import free_bytes
 from mistudio_pipelines.tokenization.proof import check_tokenization
 from mistudio_pipelines_tests.defs.conftest import Workshop
@@ -147,23 +148,37 @@ def _scribble(path: Path) -> None:
     path.write_bytes(os.urandom(64))
 
 
+def _rot(path: Path) -> None:
+    """Another byte, at the same size and time."""
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 DAMAGES: list[tuple[str, str, Callable[[Path], None]]] = [
     ("raw", "*.parquet", _truncate),
     ("raw", "*.parquet", Path.unlink),
     ("raw", "manifest.json", _scribble),
     ("raw", "manifest.json", _truncate),
+    ("raw", "*.parquet", _rot),
     ("index", "index.json", Path.unlink),
+    ("index", "index.json", _scribble),
+    ("index", "tokens.u32", _truncate),
+    ("index", "tantivy/*.store", _rot),
     ("tokenized", "data/*.parquet", _truncate),
     ("tokenized", "data/*.parquet", Path.unlink),
+    ("tokenized", "data/*.parquet", _rot),
     ("tokenized", "tokenization.json", _scribble),
 ]
 
 
-def test_damaged_files_are_an_error_that_a_retry_mends(workshop: Workshop, faults: Faults) -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.chaos)])
+def test_damaged_files_are_an_error_that_a_retry_mends(workshop: Workshop, faults: Faults, every: int) -> None:
     workshop.save_preset(PRESET)
     dataset_id = workshop.add(workshop.write_texts("texts.jsonl", TEXTS[:500]))
     assert _run_all(workshop, dataset_id)
-    for part, pattern, damage in DAMAGES:
+    for part, pattern, damage in DAMAGES[::every]:
         folder = {
             "raw": workshop.store.raw(dataset_id),
             "index": workshop.store.index(dataset_id),
@@ -171,6 +186,7 @@ def test_damaged_files_are_an_error_that_a_retry_mends(workshop: Workshop, fault
         }[part]
         faults.cause("damaged file")
         damage(next(iter(sorted(folder.glob(pattern)))))
+        Scrubber().scrub(workshop.store, 1 << 30)
         status = _look(workshop, dataset_id).status
         assert status.status == "error", (part, pattern, damage.__name__, status)
         for _ in range(3):
@@ -183,7 +199,7 @@ def test_damaged_files_are_an_error_that_a_retry_mends(workshop: Workshop, fault
         assert _look(workshop, dataset_id).status.status == "ready", (part, pattern, damage.__name__)
         _assert_verified_where_ready(workshop, dataset_id)
         faults.survived()
-    print(f"\n{len(DAMAGES)} kinds of damage: all shown as errors, all mended by a retry")
+    print(f"\n{len(DAMAGES[::every])} kinds of damage: all shown as errors, all mended by a retry")
 
 
 def test_a_clock_that_jumps_changes_no_status(

@@ -161,6 +161,22 @@ def test_a_download_that_begins_during_a_deletion_writes_nothing(workshop: Works
     assert list_datasets(workshop.instance, workshop.store) == []
 
 
+def test_the_same_files_can_be_added_while_their_dataset_is_being_deleted(workshop: Workshop) -> None:
+    path = workshop.write_texts("texts.jsonl", ["one", "two"])
+    old = workshop.add(path)
+    assert workshop.run("download", old).success
+    store_deletion.mark_deleting(workshop.store, old)
+    new = workshop.add(path)
+    assert new != old
+    assert workshop.run("download", new).success
+    requests = {one.job_name: one for one in _requests(workshop)}
+    assert set(requests) == {"delete_datasets", "ingest"}
+    deletion = requests["delete_datasets"]
+    assert workshop.run("delete_datasets", run_config=deletion.run_config, tags=deletion.tags).success
+    (overview,) = list_datasets(workshop.instance, workshop.store)
+    assert (overview.record.id, overview.status.status) == (new, "ingesting")
+
+
 def test_a_dataset_whose_record_is_lost_or_damaged_is_shown_and_can_be_deleted(workshop: Workshop) -> None:
     for content in (None, b"", b"{", b'{"id": 3}', b"\xff"):
         dataset_id = workshop.add(workshop.write_texts("texts.jsonl", ["one"]))
