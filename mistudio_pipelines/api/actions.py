@@ -73,8 +73,12 @@ def add_paths(context: ApiContext, form: Mapping[str, Any]) -> str:
 
 
 def add_upload(context: ApiContext, upload: UploadedFile) -> str:
-    """Start the job that adds an uploaded file; returns its run."""
-    run_id = add_paths(context, {**upload.form, "paths": [str(upload.path)]})
+    """Start the job that adds an uploaded file; returns its run. It can be called again where that failed."""
+    try:
+        run_id = add_paths(context, {**upload.form, "paths": [str(upload.path)]})
+    except MistudioError as error:
+        upload.failure = error
+        raise
     context.uploads.note_run(upload, run_id)
     return run_id
 
@@ -193,3 +197,30 @@ def delete(
             for dataset_id in ids:
                 context.browsers.forget(dataset_id)
     return run_id, context.runs.output_number(run_id, "bytes_freed") if ended else None
+
+
+def update(context: ApiContext, snapshot: Snapshot, dataset_id: str) -> str | None:
+    """Fetch the newest revision of a dataset of the Hub; returns the run, or None where there is nothing newer.
+
+    Raises:
+        MistudioError: `busy` where something is being done to it, `invalid_config` for local files; as `plan`.
+    """
+    from mistudio_pipelines.defs import names
+    from mistudio_pipelines.defs.registration import register_update
+    from mistudio_pipelines.defs.resources import HuggingFaceHub
+    from mistudio_pipelines.defs.retrying import dataset_run
+    from mistudio_pipelines.updating import plan_update
+
+    overview, store = snapshot.by_id[dataset_id], context.store
+    if overview.status.status not in ("ready", "error"):
+        raise MistudioError(
+            ErrorCode.BUSY, f"Dataset {dataset_id} is {overview.status.status}.", "Wait for its end.", transient=True
+        )
+    record = overview.record
+    planned = plan_update(store, record, lambda token_name: HuggingFaceHub().client(store, token_name))
+    if planned is None:
+        return None
+    register_update(store, planned, record.revision)
+    run_id = context.runs.launch(dataset_run(names.DOWNLOAD_JOB, dataset_id))
+    context.snapshots.expire()
+    return run_id

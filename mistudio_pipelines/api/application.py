@@ -26,6 +26,7 @@ from mistudio_pipelines.api.security import SecurityMiddleware
 from mistudio_pipelines.api.settings import ApiSettings
 from mistudio_pipelines.api.tidying import tidy_for_ever
 from mistudio_pipelines.errors import MistudioError
+from mistudio_pipelines.panel.pages import add_panel
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -82,6 +83,7 @@ def build_application(settings: ApiSettings, instance: dg.DagsterInstance | None
     application.add_middleware(SecurityMiddleware, settings=settings)
     _add_error_handlers(application)
     _document_errors_as_they_are(application)
+    add_panel(application)
     return application
 
 

@@ -6,7 +6,8 @@ asking the Python API and choosing a page of its answer. What does not: any rule
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from mistudio_pipelines.api import describing
@@ -29,7 +30,7 @@ from mistudio_pipelines.api.models.samples import (
     WholeSample,
 )
 from mistudio_pipelines.api.models.statistics import FullStatistics
-from mistudio_pipelines.api.models.tokenizations import DatasetTokenization
+from mistudio_pipelines.api.models.tokenizations import DatasetTokenization, RowSource
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.remembered import read_remembered
 
@@ -60,13 +61,23 @@ async def snapshot_with(context: ApiContext, dataset_id: str) -> Snapshot:
 
     check_dataset_id(dataset_id)
     snapshot = await context.snapshots.get()
-    if dataset_id not in snapshot.by_id:
-        snapshot = await context.snapshots.get(most_seconds_old=0.5)  # it may have been added a moment ago
+    if dataset_id not in snapshot.by_id and context.store.record(dataset_id).exists():
+        snapshot = await context.snapshots.get(most_seconds_old=0)  # it was added a moment ago
     if dataset_id not in snapshot.by_id:
         raise MistudioError(
             ErrorCode.UNKNOWN_DATASET, f"There is no dataset {dataset_id}.", "GET /api/datasets lists the datasets."
         )
     return snapshot
+
+
+async def require_dataset(context: ApiContext, dataset_id: str) -> None:
+    """Refuse an id that no dataset has; quick, because a dataset with a record needs no look at Dagster.
+
+    Raises:
+        MistudioError: `unknown_dataset`, `invalid_id`.
+    """
+    if not context.store.record(dataset_id).exists():
+        await snapshot_with(context, dataset_id)
 
 
 def choose_datasets(
@@ -179,14 +190,26 @@ def read_whole(store: DataStore, dataset_id: str, number: int) -> WholeSample:
     """One sample, whole.
 
     Raises:
-        MistudioError: `invalid_query` where there is no such sample; `data_missing`, `data_corrupt`.
+        MistudioError: `not_found` where there is no such sample; `data_missing`, `data_corrupt`.
     """
     from mistudio_pipelines.store.manifest import read_manifest
     from mistudio_pipelines.text.pages import read_whole_sample
 
-    row, text = read_whole_sample(store, dataset_id, number)
+    with missing_is_not_found():
+        row, text = read_whole_sample(store, dataset_id, number)
     row.pop(read_manifest(store.raw(dataset_id)).text_column, None)
     return WholeSample(id=number, text=text, metadata=describing.plain_value(row, _LONGEST_WHOLE_METADATA))
+
+
+@contextmanager
+def missing_is_not_found() -> Iterator[None]:
+    """A number in an address that nothing has is `not_found`, not a mistake of a query."""
+    try:
+        yield
+    except MistudioError as error:
+        if error.code != ErrorCode.INVALID_QUERY:
+            raise
+        raise MistudioError(ErrorCode.NOT_FOUND, error.message, error.next_step, details=error.details) from error
 
 
 def read_tokens(
@@ -207,7 +230,8 @@ def read_tokens(
     from mistudio_pipelines.text.pages import read_whole_sample
     from mistudio_pipelines.tokenization.preview import preview_tokens
 
-    _, text = read_whole_sample(store, dataset_id, number)
+    with missing_is_not_found():
+        _, text = read_whole_sample(store, dataset_id, number)
     shown = (text or "")[:_LONGEST_TOKENIZED_TEXT]
     pieces = preview_tokens(store, tokenizer, shown, revision=revision, token_name=token_name)
     return SampleTokens(
@@ -240,6 +264,19 @@ def read_tokenizations(store: DataStore, snapshot: Snapshot, dataset_id: str) ->
             shown = found.get(preset) or DatasetTokenization(preset=preset, state="waiting")
             found[preset] = describing.attempted_tokenization(shown, stage_attempt("tokenization", attempt, preset))
     return [found[preset] for preset in sorted(found)]
+
+
+def read_sources(store: DataStore, dataset_id: str, preset: str, split: str, row: int) -> list[RowSource]:
+    """The documents that a row of tokens came from.
+
+    Raises:
+        MistudioError: `not_found` where there is no such row, `data_missing`, `data_corrupt`.
+    """
+    from mistudio_pipelines.tokenization.sources import sources_of_row
+
+    with missing_is_not_found():
+        found = sources_of_row(store, dataset_id, preset, split, row)
+    return [RowSource.model_validate(one, from_attributes=True) for one in found]
 
 
 def read_storage(context: ApiContext) -> Storage:

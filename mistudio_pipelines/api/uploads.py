@@ -63,6 +63,11 @@ class UploadedFile:
     run_id: str | None = None
     failure: MistudioError | None = None
 
+    @property
+    def awaits_run(self) -> bool:
+        """True where it is here whole and only the run that adds it could not be started yet."""
+        return self.state == "received" and self.run_id is None
+
 
 class Uploads:
     """The uploads of one data folder; those of this process are known, older ones are only tidied away.
@@ -170,7 +175,7 @@ class Uploads:
     def note_run(self, upload: UploadedFile, run_id: str) -> None:
         """Note which run adds the file; it is kept while that runs, also over a restart of this process."""
         write_bytes(upload.path.parent / _RUN_NOTE, run_id.encode())
-        upload.run_id = run_id
+        upload.run_id, upload.failure = run_id, None
 
     def remove(self, upload_id: str) -> None:
         """Forget an upload and remove its file."""

@@ -120,10 +120,14 @@ async def announce_upload(context: Context, body: UploadRequest) -> Answer[Uploa
     },
 )
 async def upload_file(context: Context, upload_id: UploadId, request: Request) -> Answer[Upload]:
-    """Send the bytes of an announced file. They go straight to the disk; then a run of `add_dataset` reads them."""
+    """Send the bytes of an announced file. They go straight to the disk; then a run of `add_dataset` reads them.
+
+    Where only Dagster could not be reached, the same request without a body tries to start the run again.
+    """
     upload = context.uploads.find(upload_id)
     try:
-        await context.uploads.receive(upload, request.stream())
+        if not upload.awaits_run:
+            await context.uploads.receive(upload, request.stream())
     except ClientDisconnect as error:
         raise MistudioError(
             ErrorCode.CANCELLED, "The connection ended before the file was there.", "Send it again.", transient=True
@@ -190,7 +194,7 @@ def _shown_upload(context: ApiContext, upload: UploadedFile) -> Upload:
     from mistudio_pipelines.defs.names import DATASET_TAG
 
     error, dataset_id, state = upload.failure, None, upload.state
-    shown: Any = {"waiting": "failed" if error else "waiting", "receiving": "receiving", "received": "adding"}[state]
+    shown: Any = "failed" if error else {"received": "adding"}.get(state, state)
     if upload.run_id is not None:
         run = context.runs.find(upload.run_id)
         if run is not None and run.is_finished:

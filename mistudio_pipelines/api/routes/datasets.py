@@ -51,7 +51,7 @@ async def get_dataset(context: Context, dataset_id: DatasetIdInPath) -> Answer[D
 @router.get("/datasets/{dataset_id}/statistics", responses=responses(404, 409))
 async def get_statistics(context: Context, dataset_id: DatasetIdInPath) -> Answer[FullStatistics]:
     """Show the statistics of a dataset; 409 while they are being made."""
-    await reading.snapshot_with(context, dataset_id)
+    await reading.require_dataset(context, dataset_id)
     return Answer(data=await context.quickly(lambda: reading.read_full_statistics(context.store, dataset_id)))
 
 

@@ -60,14 +60,14 @@ async def list_samples(
         page_size=limit,
         sort=sort,
     )
-    await reading.snapshot_with(context, dataset_id)
+    await reading.require_dataset(context, dataset_id)
     return await context.page(lambda: reading.read_samples_page(context, dataset_id, query, text_limit))
 
 
 @router.get("/datasets/{dataset_id}/samples/{number}", responses=responses(404, 409))
 async def get_sample(context: Context, dataset_id: DatasetIdInPath, number: SampleNumber) -> Answer[WholeSample]:
     """Show one sample with its whole text and all its columns."""
-    await reading.snapshot_with(context, dataset_id)
+    await reading.require_dataset(context, dataset_id)
     return Answer(data=await context.page(lambda: reading.read_whole(context.store, dataset_id, number)))
 
 
@@ -87,7 +87,7 @@ async def get_tokens(
     limit: Annotated[int, Query(ge=1, le=20_000, description="Most tokens that are shown.")] = 2000,
 ) -> Answer[SampleTokens]:
     """Show how a tokenizer cuts a sample into tokens; the first look at a tokenizer loads it, which takes seconds."""
-    await reading.snapshot_with(context, dataset_id)
+    await reading.require_dataset(context, dataset_id)
     if (preset is None) == (tokenizer is None):
         raise MistudioError(
             ErrorCode.INVALID_CONFIG, "Name either a preset or a tokenizer.", "For example ?preset=gpt2-1024."

@@ -66,7 +66,7 @@ async def list_tokenizations(context: Context, dataset_id: DatasetIdInPath) -> L
 @router.post("/datasets/{dataset_id}/tokenizations", status_code=202, responses=responses(404, 409, 413, 415, 503))
 async def start_tokenization(context: Context, dataset_id: DatasetIdInPath, body: StartRequest) -> Answer[StartedRun]:
     """Tokenize a dataset with a saved preset."""
-    await reading.snapshot_with(context, dataset_id)
+    await reading.require_dataset(context, dataset_id)
     run_id = await context.slowly(lambda: actions.tokenize(context, dataset_id, body.preset))
     return Answer(data=StartedRun(job_id=run_id, job=TOKENIZE_JOB, message=f"Tokenizing with {body.preset}."))
 
@@ -76,7 +76,7 @@ async def estimate_tokenizations(
     context: Context, dataset_id: DatasetIdInPath, body: EstimateRequest
 ) -> Listing[TokenizationEstimate]:
     """Compare tokenizers on texts of a dataset before tokenizing it. Changes nothing; takes seconds."""
-    await reading.snapshot_with(context, dataset_id)
+    await reading.require_dataset(context, dataset_id)
 
     def work() -> list[Any]:
         from mistudio_pipelines.defs.resources import HuggingFaceHub
@@ -98,8 +98,5 @@ async def get_row_sources(
     row: Annotated[int, Query(ge=0, le=10**12, description="Row in the split, from 0.")],
 ) -> Listing[RowSource]:
     """Say which documents a row of tokens came from, and where in them."""
-    from mistudio_pipelines.tokenization.sources import sources_of_row
-
-    await reading.snapshot_with(context, dataset_id)
-    found = await context.page(lambda: sources_of_row(context.store, dataset_id, preset, split, row))
-    return Listing(data=[RowSource.model_validate(one, from_attributes=True) for one in found])
+    await reading.require_dataset(context, dataset_id)
+    return Listing(data=await context.page(lambda: reading.read_sources(context.store, dataset_id, preset, split, row)))
