@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from mistudio_pipelines.serving import find_server, free_port
+from mistudio_pipelines.serving import find_server, free_port, stop_leftovers
 
 _UP = """
 import signal, sys
@@ -35,7 +35,8 @@ def test_sigterm_ends_everything_also_where_the_shell_let_it_ignore_ctrl_c(tmp_p
             assert len(server.alive()) == len(server.pids) >= 4
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
+            assert server.alive() == []
+            assert not (home / "server.json").exists()
         finally:
             process.kill()
-    assert server.alive() == []
-    assert not (home / "server.json").exists()
+            stop_leftovers(home)
