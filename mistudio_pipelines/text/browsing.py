@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, pairwise
@@ -18,12 +19,12 @@ from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import MANIFEST_NAME, Manifest, read_manifest
 from mistudio_pipelines.text.filtering import Filters, page_of_ranges, page_of_tokens
 from mistudio_pipelines.text.fingerprint import fingerprint_of
-from mistudio_pipelines.text.query import Node, positive_phrases
+from mistudio_pipelines.text.query import Node, parse_query, positive_phrases
 from mistudio_pipelines.text.reading import read_samples
 from mistudio_pipelines.text.sample_index import SUMMARY_NAME, index_error
 from mistudio_pipelines.text.sample_query import SampleQuery, check_query, token_range
 from mistudio_pipelines.text.search import SampleIndex, WrittenPhrase
-from mistudio_pipelines.text.snippets import Snippet, find_snippets
+from mistudio_pipelines.text.snippets import Snippet, find_highlights, find_snippets
 
 __all__ = ["Sample", "SampleBrowser", "SamplePage", "SampleQuery", "browse"]
 
@@ -120,6 +121,25 @@ class SampleBrowser:
         samples = self._samples(view, numbers)
         removed_by = None if samples else view.explain_nothing(total, pages)
         return SamplePage(total, query.page, pages, samples, (time.perf_counter() - started) * 1000, removed_by)
+
+    def count(self, query: SampleQuery) -> int:
+        """Number of samples that match, on all pages; no text is read. Errors as `browse`."""
+        manifest, index = self._open()
+        return _View(manifest, index, query, check_query(query, manifest)).page(0)[0]
+
+    def highlight(self, text: str, search: str) -> Snippet:
+        """A whole text with the places that a search finds in it. Errors as `browse`.
+
+        Args:
+            text: The text of a sample.
+            search: A query; empty for none.
+        """
+        if not search.strip():
+            return Snippet(text)
+        manifest, index = self._open()
+        phrases = _View(manifest, index, SampleQuery(), parse_query(search)).phrases
+        text = unicodedata.normalize("NFC", text)
+        return Snippet(text, tuple(find_highlights(text, phrases)))
 
     def _open(self) -> tuple[Manifest, SampleIndex | MistudioError]:
         """Manifest and index as they are on disk now; a missing index is an error only to who needs it."""

@@ -1,0 +1,1 @@
+"""What pages show, made of what the API answers: pure functions."""
