@@ -1,8 +1,8 @@
 """Shards on threads, processes and Dask: how ingestion and tokenization grow with workers, and what a shard costs.
 
 The Dask workers are processes of one thread each, started here; all share the data folder. Speed is from the call to
-the published result. `alone` is ingestion without an executor, as it runs by default. The overhead of a shard is what 200
-tasks that do nothing take, each.
+the published result. `alone` is ingestion without an executor, as it runs by default. The overhead of a shard is what
+each of 200 tasks that do nothing takes.
 
     python benchmarks/scaling.py [--megabytes 400] [--workers 1,2]
 
