@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel
 
 from mistudio_pipelines import __version__
 from mistudio_pipelines.api import reading
@@ -21,7 +23,7 @@ PageNumber = Annotated[int, Query(ge=1, le=10**9, description="Page, from 1.")]
 PageSize = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="Things per page.")]
 
 
-@router.get("/datasets", responses=responses())
+@router.get("/datasets", responses=responses(), response_model=Paged[DatasetSummary])
 async def list_datasets(
     context: Context,
     page: PageNumber = 1,
@@ -31,28 +33,38 @@ async def list_datasets(
     search: Annotated[
         str | None, Query(max_length=500, description="Only datasets whose name, id or description contains this.")
     ] = None,
-) -> Paged[DatasetSummary]:
+) -> Response:
     """List the datasets, most recent first, with their status and progress.
 
     Poll it every two seconds, or follow `GET /api/events`.
     """
     snapshot = await context.snapshots.get()
-    chosen = reading.choose_datasets(snapshot, status=status, source=source, search=search)
-    return reading.page_of_datasets(context.store, snapshot, chosen, page, limit)
+
+    def make() -> Paged[DatasetSummary]:
+        chosen = reading.choose_datasets(snapshot, status=status, source=source, search=search)
+        return reading.page_of_datasets(context.store, snapshot, chosen, page, limit)
+
+    return json_response(snapshot.answer(("list", page, limit, status, source, search), make))
 
 
-@router.get("/datasets/{dataset_id}", responses=responses(404))
-async def get_dataset(context: Context, dataset_id: DatasetIdInPath) -> Answer[DatasetDetail]:
+@router.get("/datasets/{dataset_id}", responses=responses(404), response_model=Answer[DatasetDetail])
+async def get_dataset(context: Context, dataset_id: DatasetIdInPath) -> Response:
     """Show one dataset with all that is known of it."""
     snapshot = await reading.snapshot_with(context, dataset_id)
-    return Answer(data=reading.read_detail(context.store, snapshot, dataset_id))
+
+    def make() -> Answer[DatasetDetail]:
+        return Answer(data=reading.read_detail(context.store, snapshot, dataset_id))
+
+    return json_response(snapshot.answer(("dataset", dataset_id), make))
 
 
-@router.get("/datasets/{dataset_id}/statistics", responses=responses(404, 409))
-async def get_statistics(context: Context, dataset_id: DatasetIdInPath) -> Answer[FullStatistics]:
+@router.get("/datasets/{dataset_id}/statistics", responses=responses(404, 409), response_model=Answer[FullStatistics])
+async def get_statistics(context: Context, dataset_id: DatasetIdInPath) -> Response:
     """Show the statistics of a dataset; 409 while they are being made."""
     await reading.require_dataset(context, dataset_id)
-    return Answer(data=await context.quickly(lambda: reading.read_full_statistics(context.store, dataset_id)))
+    return await json_answer(
+        context.quickly, lambda: Answer(data=reading.read_full_statistics(context.store, dataset_id))
+    )
 
 
 @router.get("/storage", tags=["storage"], responses=responses())
@@ -79,3 +91,20 @@ async def get_health(context: Context) -> Answer[Health]:
             free_bytes=free_bytes(context.store.root),
         )
     )
+
+
+async def json_answer(
+    in_thread: Callable[[Callable[[], bytes]], Awaitable[bytes]], make: Callable[[], BaseModel]
+) -> Response:
+    """The answer that a function makes, also turned into JSON in its thread: the event loop stays free for others.
+
+    Args:
+        in_thread: Of the context, for example `context.page`.
+        make: Makes the answer.
+    """
+    return json_response(await in_thread(lambda: make().model_dump_json().encode()))
+
+
+def json_response(content: bytes) -> Response:
+    """JSON that is made already."""
+    return Response(content, media_type="application/json")

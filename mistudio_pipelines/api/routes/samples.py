@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from mistudio_pipelines.api import reading
 from mistudio_pipelines.api.context import Context
 from mistudio_pipelines.api.errors import responses
 from mistudio_pipelines.api.models.common import Answer, PresetName, SecretName
 from mistudio_pipelines.api.models.samples import SamplesPage, SampleTokens, WholeSample
-from mistudio_pipelines.api.routes.datasets import DatasetIdInPath, PageNumber, PageSize
+from mistudio_pipelines.api.routes.datasets import DatasetIdInPath, PageNumber, PageSize, json_answer
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.text.filtering import SampleOrder
 
@@ -25,7 +25,7 @@ SampleNumber = Annotated[int, Path(ge=0, le=_LARGEST_NUMBER, description="Number
 TokenCount = Annotated[int | None, Query(ge=0, le=_LARGEST_NUMBER)]
 
 
-@router.get("/datasets/{dataset_id}/samples", responses=responses(404, 409))
+@router.get("/datasets/{dataset_id}/samples", responses=responses(404, 409), response_model=SamplesPage)
 async def list_samples(
     context: Context,
     dataset_id: DatasetIdInPath,
@@ -47,7 +47,7 @@ async def list_samples(
     text_limit: Annotated[
         int, Query(ge=0, le=LARGEST_TEXT_LIMIT, description="Most characters of each text.")
     ] = TEXT_LIMIT,
-) -> SamplesPage:
+) -> Response:
     """Look through the samples of a dataset: search, filter, page."""
     from mistudio_pipelines.text.sample_query import SampleQuery
 
@@ -61,7 +61,7 @@ async def list_samples(
         sort=sort,
     )
     await reading.require_dataset(context, dataset_id)
-    return await context.page(lambda: reading.read_samples_page(context, dataset_id, query, text_limit))
+    return await json_answer(context.page, lambda: reading.read_samples_page(context, dataset_id, query, text_limit))
 
 
 @router.get("/datasets/{dataset_id}/samples/{number}", responses=responses(404, 409))
