@@ -54,7 +54,6 @@ def forget_runs(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
             for path in (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm"))):
                 path.unlink(missing_ok=True)
         instance.run_storage.delete_run(run_id)
-    _forget_copies(instance)
 
 
 def forget_partition(instance: dg.DagsterInstance, partition_key: str) -> None:

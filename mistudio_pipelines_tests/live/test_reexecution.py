@@ -10,6 +10,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.event_log import SqlEventLogStorage
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 
 from mistudio_pipelines.defs.retrying import tokenization_run
 from mistudio_pipelines_tests.defs.conftest import SAMPLE_TOKENIZER
@@ -60,6 +62,15 @@ def _retry_leads_on(stack: Stack, run_id: str, job: str, dataset_id: str) -> Non
     state = stack.wait(lambda: (run := stack.client.run_state(again)).is_finished and run, what="the re-execution")
     assert state.status == "SUCCESS", state
     assert len(stack.runs(job, dataset_id)) == before + 1  # nothing else was started for it meanwhile
+
+
+def _runs_that_mention(stack: Stack, dataset_id: str) -> set[str]:
+    """Of the events that Dagster looks up across runs, on either database."""
+    storage, events = stack.instance.event_log_storage, SqlEventLogStorageTable
+    assert isinstance(storage, SqlEventLogStorage)
+    with storage.index_connection() as connection:
+        rows = connection.execute(events.select().where(events.c.event.contains(dataset_id))).fetchall()
+    return {row.run_id for row in rows}
 
 
 def test_every_stage_continues_when_its_run_is_re_executed(stack: Stack) -> None:
@@ -123,4 +134,6 @@ def test_a_deletion_whose_process_was_killed_is_finished_by_its_re_execution(sta
     # The sensor finishes it as well; whoever comes second is told that the dataset is gone.
     assert state.status == "SUCCESS" or state.tags.get("mistudio/error_code") == "unknown_dataset", state
     assert dataset_id not in stack.datasets()
+    deletions = {run.run_id for run in stack.runs("delete_datasets")}
+    assert _runs_that_mention(stack, dataset_id) <= deletions
     assert [path for path in stack.store.root.rglob(f"*{dataset_id}*") if stack.home not in path.parents] == []
