@@ -27,9 +27,9 @@ def scrub_files(context: dg.SensorEvaluationContext, data_store: DataStoreResour
     store = data_store.open()
     damages = _scrubber.scrub(store, _BYTES_PER_LOOK)
     for damage in damages:
-        part, problems = damage.part, list(damage.problems)
-        context.log.error(f"{part.dataset_id}, {part.name}: {' '.join(problems)}")
+        part = damage.part
+        context.log.error(f"{part.dataset_id}, {part.name}: {damage.problem}")
         log_event("damage_found", level="error", operation="scrubbing", dataset_id=part.dataset_id, part=part.name)
-        write_audit(store, "damage_found", part.dataset_id, part=part.name, problems=problems)
+        write_audit(store, "damage_found", part.dataset_id, part=part.name, problem=damage.problem)
     found = f"{len(damages)} damaged part(s) found" if damages else "no damage found"
     return dg.SkipReason(f"At most {format_bytes(_BYTES_PER_LOOK)} read; {found}.")

@@ -66,11 +66,11 @@ class Damage:
 
     Attributes:
         part: Which.
-        problems: Each damaged file, as a sentence.
+        problem: The first file that was found so, as a sentence.
     """
 
     part: Part
-    problems: tuple[str, ...]
+    problem: str
 
 
 class Scrubber:
@@ -92,36 +92,38 @@ class Scrubber:
         found = []
         left = budget_bytes
         for part in finished_parts(store):
-            read, is_suspect = self._scrub_part(part, left)
+            read, suspect = self._scrub_part(part, left)
             left -= read
-            if is_suspect and (damage := _mark(store, part)) is not None:
+            if suspect is not None and (damage := _mark(store, part, suspect)) is not None:
                 found.append(damage)
         return found
 
-    def _scrub_part(self, part: Part, budget_bytes: int) -> tuple[int, bool]:
-        """Read what is due of one part; bytes read, and whether a file is not what was noted."""
+    def _scrub_part(self, part: Part, budget_bytes: int) -> tuple[int, str | None]:
+        """Read what is due of one part; bytes read, and the first file that is not what was noted."""
         read = 0
+        if is_damaged(part.folder):
+            return read, None
         files = _noted_files(part)
         if files is None:
-            return 0, True
+            return read, part.description
         for file in files:
             path = f"{part.folder}/{file.path}"
             try:
                 identity = _identity(path)
                 if file.size is not None and identity[2] != file.size:
-                    return read, True
+                    return read, file.path
                 if read >= budget_bytes or self._read.get(path) == identity:
                     continue
                 digest = _digest(path, file.algorithm)
             except OSError:
-                return read, True
+                return read, file.path
             read += identity[2]
+            if digest != file.digest:
+                return read, file.path
             if len(self._read) >= _MOST_REMEMBERED:
                 self._read.clear()
             self._read[path] = identity
-            if digest != file.digest:
-                return read, True
-        return read, False
+        return read, None
 
 
 def finished_parts(store: DataStore) -> Iterator[Part]:
@@ -134,35 +136,31 @@ def finished_parts(store: DataStore) -> Iterator[Part]:
             yield Part(dataset_id, tokenized_part(preset), folder, TOKENIZATION_NAME)
 
 
-def _mark(store: DataStore, part: Part) -> Damage | None:
+def _mark(store: DataStore, part: Part, suspect: str) -> Damage | None:
     """Look again while nobody writes the part (it may just have been replaced or deleted), and mark it."""
     try:
         with dataset_lock(store, part.dataset_id, part.name, "being verified"):
-            if is_damaged(part.folder):
-                return None
             files = _noted_files(part)
-            problems = (f"{part.description} cannot be read.",) if files is None else _problems(part, files)
-            if not problems:
+            problem: str | None = f"{part.description} cannot be read."
+            if files is not None:
+                problem = next((_problem(part, file) for file in files if file.path == suspect), None)
+            if problem is None:
                 return None
-            mark_damaged(part.folder, problems)
-            return Damage(part, problems)
+            mark_damaged(part.folder, [problem])
+            return Damage(part, problem)
     except (MistudioError, OSError):  # somebody writes it, or the disk does not take the mark: the next scrub looks
         return None
 
 
-def _problems(part: Part, files: tuple[NotedFile, ...]) -> tuple[str, ...]:
-    found = []
-    for file in files:
-        try:
-            is_same = _digest(f"{part.folder}/{file.path}", file.algorithm) == file.digest
-        except FileNotFoundError:
-            found.append(f"{file.path} is missing.")
-        except OSError as error:
-            found.append(f"{file.path} cannot be read: {error.strerror}.")
-        else:
-            if not is_same:
-                found.append(f"{file.path} has changed since it was written.")
-    return tuple(found)
+def _problem(part: Part, file: NotedFile) -> str | None:
+    """What is wrong with one file, as a sentence."""
+    try:
+        is_same = _digest(f"{part.folder}/{file.path}", file.algorithm) == file.digest
+    except FileNotFoundError:
+        return f"{file.path} is missing."
+    except OSError as error:
+        return f"{file.path} cannot be read: {error.strerror}."
+    return None if is_same else f"{file.path} has changed since it was written."
 
 
 def _noted_files(part: Part) -> tuple[NotedFile, ...] | None:

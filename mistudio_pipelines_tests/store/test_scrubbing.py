@@ -63,7 +63,7 @@ def test_every_part_that_is_damaged_is_found_and_no_other(store: DataStore) -> N
         assert Scrubber().scrub(store, 1 << 20) == []
         _rot(folder / "a.bin")
         (damage,) = Scrubber().scrub(store, 1 << 20)
-        assert (damage.part.name, damage.problems) == (name, ("a.bin has changed since it was written.",))
+        assert (damage.part.name, damage.problem) == (name, "a.bin has changed since it was written.")
         condition = read_condition(store, ID)
         assert {
             "raw": condition.raw == "damaged",
@@ -90,9 +90,10 @@ def test_it_goes_on_where_the_budget_ended(store: DataStore) -> None:
 
 def test_what_somebody_writes_now_is_not_marked(store: DataStore) -> None:
     _rot(store.index(ID) / "a.bin")
+    scrubber = Scrubber()
     with dataset_lock(store, ID, INDEX_PART, "being indexed"):
-        assert Scrubber().scrub(store, 1 << 20) == []
-    assert len(Scrubber().scrub(store, 1 << 20)) == 1
+        assert scrubber.scrub(store, 1 << 20) == []
+    assert len(scrubber.scrub(store, 1 << 20)) == 1
 
 
 def test_missing_and_short_files_are_found_whatever_the_budget(store: DataStore) -> None:
@@ -100,10 +101,10 @@ def test_missing_and_short_files_are_found_whatever_the_budget(store: DataStore)
     scrubber.scrub(store, 1 << 20)
     (store.index(ID) / "a.bin").unlink()
     (damage,) = scrubber.scrub(store, 0)
-    assert damage.problems == ("a.bin is missing.",)
+    assert damage.problem == "a.bin is missing."
     os.truncate(store.raw(ID) / "a.bin", 3)
     (damage,) = scrubber.scrub(store, 0)
-    assert (damage.part.name, damage.problems) == ("raw", ("a.bin has changed since it was written.",))
+    assert (damage.part.name, damage.problem) == ("raw", "a.bin has changed since it was written.")
 
 
 def test_what_is_not_there_yet_or_is_deleted_is_no_damage(store: DataStore) -> None:
@@ -117,4 +118,4 @@ def test_what_is_not_there_yet_or_is_deleted_is_no_damage(store: DataStore) -> N
 def test_a_damaged_description_is_damage(store: DataStore, content: bytes) -> None:
     (store.index(ID) / INDEX_SUMMARY_NAME).write_bytes(content)
     (damage,) = Scrubber().scrub(store, 1 << 20)
-    assert (damage.part.name, damage.problems) == (INDEX_PART, ("index.json cannot be read.",))
+    assert (damage.part.name, damage.problem) == (INDEX_PART, "index.json cannot be read.")
