@@ -19,7 +19,7 @@ from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.hub.secrets import scrub
 from mistudio_pipelines.panel import static_files
 from mistudio_pipelines.panel.rendering import is_fragment, render
-from mistudio_pipelines.panel.routes import adding, changing, datasets, samples
+from mistudio_pipelines.panel.routes import adding, changing, datasets, describing, samples, tokenizations
 
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
@@ -30,7 +30,7 @@ def add_panel(application: FastAPI) -> None:
     Args:
         application: Of `build_application`.
     """
-    for topic in (static_files, datasets, adding, changing, samples):
+    for topic in (static_files, datasets, adding, changing, samples, describing, tokenizations):
         application.include_router(topic.router)
     for kind, describe in (
         (MistudioError, lambda error: error),

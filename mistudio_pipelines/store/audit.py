@@ -36,3 +36,27 @@ def write_audit(store: DataStore, event: str, dataset_id: str | None = None, **f
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_audit(store: DataStore, dataset_id: str) -> list[dict[str, Any]]:
+    """What the trail says of one dataset, oldest first. Lines that cannot be read are left out.
+
+    Args:
+        store: The data folder.
+        dataset_id: The dataset.
+    """
+    found = []
+    try:
+        with store.audit.open("rb") as lines:
+            for line in lines:
+                if dataset_id.encode() not in line:
+                    continue
+                try:
+                    entry = json.loads(line)
+                except ValueError:  # the end of a write that was cut short
+                    continue
+                if isinstance(entry, dict) and entry.get("dataset_id") == dataset_id:
+                    found.append(entry)
+    except FileNotFoundError:
+        pass
+    return found

@@ -30,12 +30,13 @@ _MOST_PARTS: Final = len(_COLOURS)
 _LOG_RATIO: Final = 50
 
 
-def histogram_svg(histogram: Histogram, title: str = "Tokens per sample") -> str:
+def histogram_svg(histogram: Histogram, title: str = "Tokens per sample", ids: str = "") -> str:
     """Bars of a histogram; their heights are logarithmic where counts differ much, and then it says so.
 
     Args:
         histogram: Edges and counts.
         title: What is counted.
+        ids: What its ids begin with, where several pictures are parts of one page.
     """
     counts = histogram.counts
     total = sum(counts)
@@ -64,28 +65,30 @@ def histogram_svg(histogram: Histogram, title: str = "Tokens per sample") -> str
         _text(left + width / 2, base + 32, "tokens", _QUIET, 11, "middle"),
     ]
     described = f"{total:,} samples with {_number(histogram.edges[0])} to {_number(histogram.edges[-1])} tokens."
-    return _card(title, described, body, base + 42)
+    return _card(title, described, body, base + 42, ids)
 
 
-def shares_svg(counts: Mapping[str, int], title: str = "Samples by split") -> str:
+def shares_svg(counts: Mapping[str, int], title: str = "Samples by split", ids: str = "") -> str:
     """One bar cut into shares, with a line for each.
 
     Args:
         counts: Name and number of each part.
         title: What is shared.
+        ids: As `histogram_svg`.
     """
-    return _shares(title, {name: (count, f"{count:,}") for name, count in counts.items()})
+    return _shares(title, {name: (count, f"{count:,}") for name, count in counts.items()}, ids)
 
 
-def storage_svg(sizes: Mapping[str, int], title: str = "Storage") -> str:
+def storage_svg(sizes: Mapping[str, int], title: str = "Storage", ids: str = "") -> str:
     """One bar cut into what takes space, with a line for each.
 
     Args:
         sizes: Name and bytes of each part.
         title: What is measured.
+        ids: As `histogram_svg`.
     """
     total = format_bytes(sum(sizes.values()))
-    return _shares(f"{title}: {total}", {name: (size, format_bytes(size)) for name, size in sizes.items()})
+    return _shares(f"{title}: {total}", {name: (size, format_bytes(size)) for name, size in sizes.items()}, ids)
 
 
 def markdown_image(svg: str, description: str) -> str:
@@ -99,7 +102,7 @@ def markdown_image(svg: str, description: str) -> str:
     return f"![{safe}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
 
 
-def _shares(title: str, parts: Mapping[str, tuple[int, str]]) -> str:
+def _shares(title: str, parts: Mapping[str, tuple[int, str]], ids: str) -> str:
     shown = _largest_parts(parts)
     total = sum(size for _, size, _ in shown)
     width = _WIDTH - 32
@@ -115,7 +118,7 @@ def _shares(title: str, parts: Mapping[str, tuple[int, str]]) -> str:
         lines.append(_text(36, y, _shortened(name), _INK, 12))
         lines.append(_text(_WIDTH - 16, y, f"{label} · {_percent(share)}", _QUIET, 12, "end"))
         told.append(f"{name}: {label}, {_percent(share)}")
-    return _card(title, "; ".join(told) or "Nothing.", bars + lines, 86 + 20 * len(shown))
+    return _card(title, "; ".join(told) or "Nothing.", bars + lines, 86 + 20 * len(shown), ids)
 
 
 def _largest_parts(parts: Mapping[str, tuple[int, str]]) -> list[tuple[str, int, str]]:
@@ -156,11 +159,12 @@ def _clean(text: str) -> str:
     return escape("".join(c if c >= " " and c not in "\ufffe\uffff" else " " for c in text))
 
 
-def _card(title: str, description: str, body: list[str], height: float) -> str:
+def _card(title: str, description: str, body: list[str], height: float, ids: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height:g}" '
-        f'viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-labelledby="t d" font-family="system-ui, sans-serif">'
-        f'<title id="t">{_clean(title)}</title><desc id="d">{_clean(description)}</desc>'
+        f'viewBox="0 0 {_WIDTH} {height:g}" role="img" '
+        f'aria-labelledby="{ids}t {ids}d" font-family="system-ui, sans-serif">'
+        f'<title id="{ids}t">{_clean(title)}</title><desc id="{ids}d">{_clean(description)}</desc>'
         f'<rect x="0.5" y="0.5" width="{_WIDTH - 1}" height="{height - 1:g}" rx="8" fill="{_CARD}" stroke="{_EDGE}"/>'
         f"{_text(16, 24, title, _INK, 14)}{''.join(body)}</svg>"
     )

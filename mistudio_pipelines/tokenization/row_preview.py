@@ -1,0 +1,137 @@
+"""One row of a tokenization, read back: its ids, what each stands for, and the document that it came from.
+
+What belongs here: reading one row for a person to look at. What does not: reading rows for training (any reader of
+Parquet), where tokens came from (`sources.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from mistudio_pipelines.errors import ErrorCode, MistudioError
+from mistudio_pipelines.store.layout import DataStore
+from mistudio_pipelines.tokenization.loading import load_tokenizer
+from mistudio_pipelines.tokenization.proof import read_tokenization
+from mistudio_pipelines.tokenization.results import Tokenization
+from mistudio_pipelines.tokenization.sources import SourceStretch, sources_of_row
+
+# SentencePiece's mark of a space before a piece, which decoding a single token leaves out.
+_SPACE_BEFORE = "▁"
+
+
+@dataclass(frozen=True)
+class RowToken:
+    """A token of a row.
+
+    Attributes:
+        id: Its id.
+        text: What it stands for; for a special token its name.
+        special: It is a special token, or padding.
+        sample: Number of the sample that it came from; None for tokens that were put in, and where it is not known.
+    """
+
+    id: int
+    text: str
+    special: bool
+    sample: int | None
+
+
+@dataclass(frozen=True)
+class RowPreview:
+    """A row.
+
+    Attributes:
+        rows: Rows of the split.
+        length: Tokens of the row, padding included.
+        tokens: Its first tokens.
+        sources: The documents that it was made of, in its order; empty where the preset keeps none.
+    """
+
+    rows: int
+    length: int
+    tokens: list[RowToken]
+    sources: list[SourceStretch]
+
+
+def preview_row(store: DataStore, dataset_id: str, preset: str, split: str, row: int, most: int) -> RowPreview:
+    """Read one row back.
+
+    Args:
+        store: The data folder.
+        dataset_id: The dataset.
+        preset: The preset it is tokenized with.
+        split: The split.
+        row: Number of the row in the split, as `load_dataset` counts.
+        most: Most tokens to decode.
+
+    Raises:
+        MistudioError: `data_missing`, `data_corrupt`; `invalid_query` where there is no such row; what loading the
+            tokenizer raises.
+    """
+    tokenization = read_tokenization(store, dataset_id, preset)
+    ids = _read_ids(store.tokenized(dataset_id, preset), tokenization, split, row)
+    sources = sources_of_row(store, dataset_id, preset, split, row) if tokenization.preset.keep_sources else []
+    samples = samples_by_position(len(ids), sources)
+    identity = tokenization.tokenizer
+    loaded = load_tokenizer(store, identity.name, identity.revision, tokenization.preset.token_name)
+    special = set(loaded.all_special_ids)
+    shown = [int(token) for token in ids[:most]]
+    names = loaded.convert_ids_to_tokens(shown)
+    tokens = []
+    for place, (token, name) in enumerate(zip(shown, names, strict=True)):
+        # A tokenizer may have fewer names than ids.
+        text = str(name) if token in special or name is None else str(loaded.decode([token]))
+        if name is not None and str(name).startswith(_SPACE_BEFORE) and not text.startswith(" "):
+            text = f" {text}"
+        tokens.append(RowToken(token, text, token in special, samples[place]))
+    return RowPreview(tokenization.rows_by_split[split], len(ids), tokens, sources)
+
+
+def samples_by_position(length: int, sources: list[SourceStretch]) -> list[int | None]:
+    """For each token of a row the sample that it came from; None for what was put in.
+
+    Args:
+        length: Tokens of the row.
+        sources: Its stretches.
+    """
+    samples: list[int | None] = [None] * length
+    for one in sources:
+        samples[one.position : one.position + one.length] = [one.sample] * one.length
+    return samples[:length]
+
+
+def _read_ids(folder: Path, tokenization: Tokenization, split: str, row: int) -> np.ndarray:
+    """The ids of a row, int64; one row group is read."""
+    first = 0
+    for file in tokenization.files:
+        if file.split != split:
+            continue
+        if first <= row < first + file.rows:
+            return _read_row(folder / file.path, tokenization.preset.column_name, row - first)
+        first += file.rows
+    counts = ", ".join(f"{name}: {count:,} rows" for name, count in tokenization.rows_by_split.items())
+    raise MistudioError(
+        ErrorCode.INVALID_QUERY,
+        f"There is no row {row:,} in split {split} of tokenization {tokenization.preset.name}.",
+        f"Its splits have {counts}.",
+    )
+
+
+def _read_row(path: Path, column: str, row: int) -> np.ndarray:
+    with pq.ParquetFile(path) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if row < first + rows:
+                values = file.read_row_group(group, columns=[column], use_threads=False).column(column)
+                return np.asarray(values[row - first].as_py(), np.int64)
+            first += rows
+    raise MistudioError(
+        ErrorCode.DATA_CORRUPT,
+        f"The file {path.name} has fewer rows than it should.",
+        "Delete the tokenization and tokenize again.",
+    )
