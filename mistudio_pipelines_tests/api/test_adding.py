@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -191,8 +192,6 @@ def test_uploads_are_removed_when_nothing_needs_them_any_more(client: TestClient
     dataset_id = workshop.add(context.uploads.folder(used) / "uploaded.jsonl")
     hours_ago = time.time() - 2 * 3600
     for path in (*context.uploads.folder(abandoned).iterdir(), context.uploads.folder(abandoned)):
-        import os
-
         os.utime(path, (hours_ago, hours_ago))
     assert sorted(remove_old_uploads(context)) == [abandoned, unused]
     assert workshop.run("download", dataset_id).success

@@ -43,7 +43,7 @@ CHECKS = [
     negative_data_rejection,
 ]
 tried = settings(
-    max_examples=25,
+    max_examples=20,
     deadline=None,
     derandomize=os.environ.get("CI") == "true",
     database=None,
