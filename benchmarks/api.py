@@ -1,9 +1,10 @@
 """Latency of the REST API with 50 clients: the list of 1,000 datasets, a dataset, its statistics, pages of samples.
 
-Each is asked in three ways: by one client, by 50 that together ask 100 times a second (what the PRD wants of an edge
-box; pages of samples 25 times: each of the 50 turns a page every two seconds), and by 50 that ask again as soon as they are answered (how much it can do). Targets at p95 with 50 clients: list
-and dataset 100 ms, statistics 200 ms, samples 300 ms over 1,000,000 samples. The alternative for samples opens the
-dataset with every request, as `mistudio samples` does; for the list it derives the statuses with every request.
+Each is asked in three ways: by one client; by 50 that together ask 100 times a second (what the PRD wants of an edge
+box), of samples 25 times (each of the 50 turns a page every two seconds); and by 50 that ask again as soon as they
+are answered (how much it can do). Targets at p95 with 50 clients: list and dataset 100 ms, statistics 200 ms, samples
+300 ms over 1,000,000 samples. The alternative for samples opens the dataset with every request, as `mistudio samples`
+does; for the list it derives the statuses with every request.
 
 The clients are a process of their own on the same machine, so they take processor time from the server.
 
