@@ -13,6 +13,7 @@ from mistudio_pipelines.defs.retrying import tokenization_run
 from mistudio_pipelines.store.manifest import read_manifest
 from mistudio_pipelines.store.raw_folder import verify_raw
 from mistudio_pipelines_tests.defs.conftest import SAMPLE_TOKENIZER
+from mistudio_pipelines_tests.faults import Faults
 from mistudio_pipelines_tests.live.stack import Stack, parquet_bytes
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -52,10 +53,11 @@ def _assert_hardly_fetched_twice(stack: Stack, name: str, dataset_id: str, kills
     assert _fetched(stack, name) < size + (1 + kills) * 2 * MEBIBYTE
 
 
-def test_a_killed_download_is_noticed_at_once_and_continued_by_itself(stack: Stack) -> None:
+def test_a_killed_download_is_noticed_at_once_and_continued_by_itself(stack: Stack, faults: Faults) -> None:
     dataset_id = _add_repository(stack, "someone/worker-killed", slow=True)
     _wait_for_bytes(stack, "someone/worker-killed")
     stack.kill("workers")
+    faults.cause("kill -9 of workers")
     stack.hub.faults.clear()
     status = stack.datasets()[dataset_id].status
     # Not the progress of the dead, although Dagster's books still have it.
@@ -63,14 +65,18 @@ def test_a_killed_download_is_noticed_at_once_and_continued_by_itself(stack: Sta
     stack.wait_until([dataset_id], seconds=90)
     _assert_hardly_fetched_twice(stack, "someone/worker-killed", dataset_id)
     assert [run.tags.get("mistudio/attempt") for run in stack.runs("download", dataset_id)] == ["1", None]
+    faults.survived()
 
 
 @pytest.mark.chaos
-def test_a_download_goes_on_without_its_code_server_and_can_still_be_cancelled_and_retried(stack: Stack) -> None:
+def test_a_download_goes_on_without_its_code_server_and_can_still_be_cancelled_and_retried(
+    stack: Stack, faults: Faults
+) -> None:
     dataset_id = _add_repository(stack, "someone/code-killed", slow=True)
     _wait_for_bytes(stack, "someone/code-killed")
     (worker,) = stack.workers()
     stack.kill("code", "webserver")
+    faults.cause("kill -9 of code and webserver")
     assert worker.is_alive
     stack.services.watch()
     stack.wait_for_server()
@@ -87,9 +93,10 @@ def test_a_download_goes_on_without_its_code_server_and_can_still_be_cancelled_a
     stack.client.launch("download", tags={"dagster/partition": request["dagster/partition"]})
     stack.wait_until([dataset_id], seconds=90)
     _assert_hardly_fetched_twice(stack, "someone/code-killed", dataset_id)
+    faults.survived()
 
 
-def test_after_everything_was_killed_a_start_takes_everything_up_again(stack: Stack) -> None:
+def test_after_everything_was_killed_a_start_takes_everything_up_again(stack: Stack, faults: Faults) -> None:
     """One dataset is downloading, one waits for it, one is being tokenized, one is ready; all are killed at once."""
     tokenizer = str(SAMPLE_TOKENIZER)
     stack.mistudio("tokenization", "save", "small", "--tokenizer", tokenizer, "--context-size", "64")
@@ -104,6 +111,7 @@ def test_after_everything_was_killed_a_start_takes_everything_up_again(stack: St
     _wait_for_worker(stack, "tokenize", ready)
 
     stack.kill(*EVERYTHING)
+    faults.cause("kill -9 of all processes")
     stack.hub.faults.clear()
     details = {key: one.status.detail for key, one in stack.datasets().items()}
     assert "cut off" in details[downloading]
@@ -117,13 +125,15 @@ def test_after_everything_was_killed_a_start_takes_everything_up_again(stack: St
     _assert_hardly_fetched_twice(stack, "someone/was-downloading", downloading)
     stack.wait(lambda: all(run.is_finished for run in stack.instance.get_runs()), what="every run to end")
     assert stack.instance.event_log_storage.get_concurrency_info("download").active_slot_count == 0
+    faults.survived()
 
 
 @pytest.mark.chaos
-def test_a_killed_ingestion_and_a_killed_deletion_are_finished_by_themselves(stack: Stack) -> None:
+def test_a_killed_ingestion_and_a_killed_deletion_are_finished_by_themselves(stack: Stack, faults: Faults) -> None:
     dataset_id = _add_repository(stack, "someone/ingestion-killed", megabytes=20)
     _wait_for_worker(stack, "ingest", dataset_id)
     stack.kill("workers", "daemon")
+    faults.cause("kill -9 of an ingestion and the daemon")
     stack.services.watch()
     stack.wait_until([dataset_id], seconds=90)
     assert json.loads(stack.mistudio("samples", dataset_id, "--search", "words", "--json"))["total"] == 20 * 1024
@@ -137,9 +147,11 @@ def test_a_killed_ingestion_and_a_killed_deletion_are_finished_by_themselves(sta
         pause=0.05,
     )
     stack.kill("workers")
+    faults.cause("kill -9 of a deletion")
     stack.wait(lambda: dataset_id not in stack.datasets(), seconds=60, what="the deletion to be finished")
     left = [path for path in stack.store.root.rglob(f"*{dataset_id}*") if stack.home not in path.parents]
     assert left == []
+    faults.survived()
 
 
 def test_the_demo_tries_its_sample_again_where_it_is_in_error(stack: Stack) -> None:

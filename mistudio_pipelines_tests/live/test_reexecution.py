@@ -15,6 +15,7 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 
 from mistudio_pipelines.defs.retrying import tokenization_run
 from mistudio_pipelines_tests.defs.conftest import SAMPLE_TOKENIZER
+from mistudio_pipelines_tests.faults import Faults
 from mistudio_pipelines_tests.live.stack import Stack, parquet_bytes
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -115,7 +116,7 @@ def test_a_refused_download_is_re_executed_when_the_hub_allows_it(stack: Stack) 
     stack.wait_until([dataset_id])
 
 
-def test_a_deletion_whose_process_was_killed_is_finished_by_its_re_execution(stack: Stack) -> None:
+def test_a_deletion_whose_process_was_killed_is_finished_by_its_re_execution(stack: Stack, faults: Faults) -> None:
     dataset_id = _add(stack, "someone/deleted")
     stack.wait_until([dataset_id])
     command = [sys.executable, "-c", _HOLDER, str(stack.store.root), dataset_id]
@@ -126,6 +127,7 @@ def test_a_deletion_whose_process_was_killed_is_finished_by_its_re_execution(sta
         run_id = stack.client.launch("delete_datasets", run_config=config)
         stack.wait(lambda: stack.datasets()[dataset_id].status.status == "deleting", what="the deletion", pause=0.05)
         stack.kill("workers", "daemon")
+        faults.cause("kill -9 of a deletion")
         holder.kill()
     stack.services.watch()
     stack.wait(lambda: stack.client.run_state(run_id).is_finished, what="the killed run to be noticed")
@@ -137,3 +139,4 @@ def test_a_deletion_whose_process_was_killed_is_finished_by_its_re_execution(sta
     deletions = {run.run_id for run in stack.runs("delete_datasets")}
     assert _runs_that_mention(stack, dataset_id) <= deletions
     assert [path for path in stack.store.root.rglob(f"*{dataset_id}*") if stack.home not in path.parents] == []
+    faults.survived()
