@@ -5,6 +5,7 @@ What is remembered is never older than the file: its identity, time and size are
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
-_MOST = 20_000
+# Four files for each of ten thousand datasets must fit, or every look at them would read all again.
+_MOST = 100_000
 _remembered: dict[tuple[str, Callable[[bytes], Any]], tuple[tuple[int, int, int], Any]] = {}
 
 
@@ -34,7 +36,8 @@ def read_remembered(path: Path | str, parse: Callable[[bytes], Value]) -> Value:
     if known is not None and known[0] == identity:
         value: Value = known[1]
         return value
-    value = parse(Path(name).read_bytes())
+    with io.FileIO(name) as file:  # without a buffer of its own, which costs more than the reading
+        value = parse(file.readall())
     if len(_remembered) >= _MOST:
         forget_all()
     _remembered[key] = (identity, value)
