@@ -187,9 +187,9 @@ def test_uploads_are_removed_when_nothing_needs_them_any_more(client: TestClient
         folder = context.uploads.folder(upload_id)
         folder.mkdir(parents=True)
         (folder / "uploaded.jsonl").write_text(json.dumps({"text": upload_id}) + "\n")
+    dataset_id = workshop.add(context.uploads.folder(used) / "uploaded.jsonl")
     for upload_id in (used, unused):
         (context.uploads.folder(upload_id) / "run").write_text("00000000-0000-0000-0000-000000000000")
-    dataset_id = workshop.add(context.uploads.folder(used) / "uploaded.jsonl")
     hours_ago = time.time() - 2 * 3600
     for path in (*context.uploads.folder(abandoned).iterdir(), context.uploads.folder(abandoned)):
         os.utime(path, (hours_ago, hours_ago))
