@@ -114,11 +114,12 @@ class DocumentEncoder:
 
     def encode(self, batch: TextBatch) -> tuple[np.ndarray, Encoded]:
         """The sample numbers and tokens of the documents of a batch that have any."""
-        texts = batch.texts.to_pylist()
-        present = [index for index, text in enumerate(texts) if text is not None]
-        if len(present) < len(texts):
-            texts = [texts[index] for index in present]
-        samples = np.array(present, np.int64) + batch.first_sample
+        samples = np.arange(batch.first_sample, batch.first_sample + len(batch.texts))
+        present = batch.texts
+        if present.null_count:
+            samples = samples[present.is_valid().to_numpy(zero_copy_only=False)]
+            present = present.drop_null()
+        texts = present.to_pylist()
         tally = self.tally
         tally.documents += len(batch.texts)
         tally.nulls += len(batch.texts) - len(texts)
