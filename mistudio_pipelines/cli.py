@@ -11,7 +11,17 @@ import sys
 import click
 
 from mistudio_pipelines import __version__
-from mistudio_pipelines.commands import adoption, datasets, deletion, panel, runs, samples, server, tokenizations
+from mistudio_pipelines.commands import (
+    adoption,
+    datasets,
+    deletion,
+    panel,
+    pruning,
+    runs,
+    samples,
+    server,
+    tokenizations,
+)
 from mistudio_pipelines.errors import MistudioError
 from mistudio_pipelines.processes import keep_files_private
 
@@ -30,7 +40,7 @@ def cli(context: click.Context, data: str | None) -> None:
     context.obj = data
 
 
-for module in (server, panel, datasets, runs, samples, tokenizations, deletion, adoption):
+for module in (server, panel, datasets, runs, samples, tokenizations, deletion, adoption, pruning):
     for command in module.COMMANDS:
         cli.add_command(command)
 

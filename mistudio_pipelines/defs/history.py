@@ -128,7 +128,7 @@ def _latest_events(
     Dagster's own methods say the same of one asset with a dozen queries; for a list of datasets they would take most
     of its time.
     """
-    storage, table = _sql_storage(instance), SqlEventLogStorageTable.c
+    storage, table = sql_storage(instance), SqlEventLogStorageTable.c
     by_name = {key.to_string(): key for key in keys}
     query = (
         select(table.asset_key, table.dagster_event_type, table.partition, func.max(table.id))
@@ -138,7 +138,7 @@ def _latest_events(
         .group_by(table.asset_key, table.dagster_event_type, table.partition)
     )
     # What somebody wiped is still in the table, before the time of the wipe.
-    query = storage._add_assets_wipe_filter_to_query(query, storage._get_assets_details(keys), keys)  # type: ignore[no-untyped-call]  # Dagster's
+    query = storage._add_assets_wipe_filter_to_query(query, storage._get_assets_details(keys), keys)
     with storage.index_connection() as connection:
         return {(by_name[name], kind, key): event_id for name, kind, key, event_id in connection.execute(query)}
 
@@ -147,14 +147,15 @@ def _run_ids(instance: dg.DagsterInstance, event_ids: Iterable[int]) -> dict[int
     """The runs of events."""
     wanted, found = sorted(event_ids), dict[int, str]()
     table = SqlEventLogStorageTable.c
-    with _sql_storage(instance).index_connection() as connection:
+    with sql_storage(instance).index_connection() as connection:
         for start in range(0, len(wanted), _RUNS_PER_QUERY):
             query = select(table.id, table.run_id).where(table.id.in_(wanted[start : start + _RUNS_PER_QUERY]))
             found.update({event_id: run_id for event_id, run_id in connection.execute(query)})
     return found
 
 
-def _sql_storage(instance: dg.DagsterInstance) -> SqlEventLogStorage:
+def sql_storage(instance: dg.DagsterInstance) -> SqlEventLogStorage:
+    """The tables of events, for what Dagster has no method for."""
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
         raise TypeError(f"Only SQLite and PostgreSQL are supported, not {type(storage).__name__}.")

@@ -49,7 +49,7 @@ def _run(stack: Stack, command: str, folder: Path = PROJECT) -> subprocess.Compl
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**stack.environment, "PATH": path}
     return subprocess.run(
-        ["sh", "-c", command], env=environment, cwd=folder, capture_output=True, text=True, timeout=150, input="y\n"
+        ["sh", "-c", command], env=environment, cwd=folder, capture_output=True, text=True, timeout=150, input="1\n"
     )
 
 
