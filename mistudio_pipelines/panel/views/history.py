@@ -53,7 +53,8 @@ def history_lines(entries: Sequence[Mapping[str, Any]]) -> list[HistoryLine]:
         now = str(entry.get("now", "")).partition(":")[0]
         is_status = event == "status_changed" and now in STATUSES
         label = STATUSES[now] if is_status else _EVENTS.get(event, event.replace("_", " ").capitalize())  # type: ignore[index]  # checked
-        detail = str(entry.get("error") or entry.get("revision") or "")
+        revision = entry.get("revision")
+        detail = str(entry.get("error") or (f"revision {str(revision)[:12]}" if revision else ""))
         run_id = entry.get("run_id")
         lines.append(
             HistoryLine(time, label, now if is_status else "", detail, run_id if isinstance(run_id, str) else None)
