@@ -99,8 +99,16 @@
   });
   showChosen();
 
+  // What is being typed stays, although the part of the page around it is replaced by an answer to what came before.
+  let typed = null;
   document.body.addEventListener("htmx:beforeSwap", () => {
+    const field = document.activeElement;
+    typed = field?.matches("#browser input[type=number]") ? { id: field.id, value: field.value } : null;
     chosen = new Set(all(".choose").filter((box) => box.checked).map((box) => box.value));
+  });
+  document.body.addEventListener("htmx:afterSwap", () => {
+    if (typed) document.getElementById(typed.id).value = typed.value;
+    typed = null;
   });
   document.body.addEventListener("htmx:afterSettle", (event) => {
     const target = event.detail.elt;
