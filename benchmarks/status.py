@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -159,6 +161,8 @@ def main() -> None:
     parser.add_argument("--datasets", type=int, default=1000)
     parser.add_argument("--postgres", action="store_true", help="On PostgreSQL instead of SQLite.")
     options = parser.parse_args()
+    # The services that are started below must not outlive this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as folder, new_home(Path(folder), postgres=options.postgres) as home:
         store = DataStore(Path(folder) / "data")
         with open_instance(home) as instance:
