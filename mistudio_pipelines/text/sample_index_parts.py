@@ -1,24 +1,19 @@
 """From parts of a sample index to the index: joined without indexing anything again, synced, hashed, sealed.
 
 What belongs here: what happens to finished parts. What does not: making one (`sample_index_writer.py`).
-
-A tantivy index is a list of segments in `meta.json`, each of them files of its own with a name that no other index
-has. Parts with the same schema are therefore joined by moving their files into one folder and their segments into one
-list; sample numbers are in the documents, so that their order does not matter.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from mistudio_pipelines.store.atomic import fsync_file, fsync_folder, write_json
 from mistudio_pipelines.text.fingerprint import Fingerprint
+from mistudio_pipelines.text.index_segments import join_segments
 from mistudio_pipelines.text.sample_index import (
     ACCENTS_NAME,
     SUMMARY_NAME,
@@ -29,9 +24,6 @@ from mistudio_pipelines.text.sample_index import (
     hash_file,
 )
 from mistudio_pipelines.text.sample_index_writer import IndexPart, explaining_failures
-
-_META = "meta.json"
-_MANAGED = ".managed.json"
 
 
 def make_index(parts: Sequence[IndexPart], folder: Path, dataset_id: str, fingerprint: Fingerprint) -> IndexSummary:
@@ -83,27 +75,6 @@ def _join(folder: Path, others: Sequence[Path]) -> None:
             accents.execute("ATTACH ? AS part", (str(other / ACCENTS_NAME),))
             accents.execute("INSERT OR IGNORE INTO accents SELECT folded, written FROM part.accents")
             accents.execute("DETACH part")
-    _join_segments(folder / TANTIVY_NAME, [other / TANTIVY_NAME for other in others])
+    join_segments(folder / TANTIVY_NAME, [other / TANTIVY_NAME for other in others])
     for other in others:
         shutil.rmtree(other)
-
-
-def _join_segments(folder: Path, others: Sequence[Path]) -> None:
-    meta = _read(folder / _META)
-    managed = set(_read(folder / _MANAGED))
-    for other in others:
-        found = _read(other / _META)
-        if found["schema"] != meta["schema"] or found["index_settings"] != meta["index_settings"]:
-            raise ValueError(f"the part {other.parent.name} was made by other code")
-        meta["segments"] += found["segments"]
-        meta["opstamp"] = max(meta["opstamp"], found["opstamp"])
-        managed.update(_read(other / _MANAGED))
-        for path in other.iterdir():
-            if path.name not in (_META, _MANAGED):
-                path.rename(folder / path.name)
-    (folder / _META).write_text(json.dumps(meta, indent=2))
-    (folder / _MANAGED).write_text(json.dumps(sorted(managed)))
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_bytes())

@@ -7,7 +7,7 @@ folder (`sample_index.py`), joining and sealing parts (`sample_index_parts.py`),
 
 from __future__ import annotations
 
-import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +19,7 @@ import numpy as np
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.space import free_bytes
+from mistudio_pipelines.text.index_segments import join_segments, remove_leftovers
 from mistudio_pipelines.text.sample_index import (
     ACCENTS_NAME,
     MOST_RANKED_TOKENS,
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
 ACCENTS_TABLE: Final = "CREATE TABLE accents (folded TEXT, written TEXT, PRIMARY KEY (folded, written)) WITHOUT ROWID"
 _TOKENIZER: Final = "spaces"
 _WRITER_BYTES_PER_THREAD: Final = 256_000_000
-# A commit empties tantivy's queue, which holds 10,000 texts of any size; fewer commits mean fewer segments to merge.
-_BYTES_PER_COMMIT: Final = 360_000_000
+# Eight segments of an index would be merged, which costs a third of indexing once more and maps all of their files
+# into memory. So every so many bytes of text begin an index of their own, and in the end all segments move into one.
+# A search looks into each of them, which costs it microseconds.
+_BYTES_PER_INDEX: Final = 360_000_000
 _ACCENTED_IN_MEMORY: Final = 50_000
 # tantivy does not say why it could not write; with less than this left it was the disk.
 _TOO_LITTLE_FREE: Final = 64_000_000
@@ -70,17 +73,12 @@ class SampleIndexWriter:
     """
 
     def __init__(self, folder: Path, dataset_id: str, *, threads: int = 2) -> None:
-        import tantivy
-
-        (folder / TANTIVY_NAME).mkdir(parents=True)
+        folder.mkdir(parents=True)
         self._folder = folder
         self._dataset_id = dataset_id
-        self._index = tantivy.Index(_schema(), path=str(folder / TANTIVY_NAME))
-        cut = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace())
-        self._index.register_tokenizer(
-            _TOKENIZER, cut.filter(tantivy.Filter.remove_long(LONGEST_WORD_BYTES + 1)).build()
-        )
-        self._writer = self._index.writer(heap_size=threads * _WRITER_BYTES_PER_THREAD, num_threads=threads)
+        self._threads = threads
+        self._written: list[Path] = []
+        self._writer = self._begin_index(folder / TANTIVY_NAME)
         self._tokens = (folder / TOKENS_NAME).open("wb")
         self._accents = sqlite3.connect(folder / ACCENTS_NAME, isolation_level=None)
         self._accents.execute("PRAGMA journal_mode = OFF")
@@ -89,7 +87,7 @@ class SampleIndexWriter:
         self._accented: set[str] = set()
         self._samples = 0
         self._text_bytes = 0
-        self._uncommitted_bytes = 0
+        self._bytes_in_index = 0
         self._finished = False
 
     def add(self, block: TextBlock, tokens: np.ndarray) -> None:
@@ -121,20 +119,39 @@ class SampleIndexWriter:
         self._accented |= prepared.accented
         if len(self._accented) > _ACCENTED_IN_MEMORY:
             self._write_accented()
-        self._uncommitted_bytes += len(block.data)
-        if self._uncommitted_bytes >= _BYTES_PER_COMMIT:
-            self._writer.commit()
-            self._uncommitted_bytes = 0
+        self._bytes_in_index += len(block.data)
+        if self._bytes_in_index >= _BYTES_PER_INDEX:
+            self._end_index()
+            self._writer = self._begin_index(self._folder / f"{TANTIVY_NAME}-{len(self._written)}")
+
+    def _begin_index(self, folder: Path) -> tantivy.IndexWriter:
+        import tantivy
+
+        folder.mkdir()
+        index = tantivy.Index(_schema(), path=str(folder))
+        cut = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace())
+        index.register_tokenizer(_TOKENIZER, cut.filter(tantivy.Filter.remove_long(LONGEST_WORD_BYTES + 1)).build())
+        self._written.append(folder)
+        self._bytes_in_index = 0
+        return index.writer(heap_size=self._threads * _WRITER_BYTES_PER_THREAD, num_threads=self._threads)
+
+    def _end_index(self) -> None:
+        self._writer.commit()
+        self._writer.wait_merging_threads()
 
     def finish(self) -> IndexPart:
         """Complete the files: nothing is left in memory."""
         with explaining_failures(self._folder, self._dataset_id):
-            self._writer.commit()
-            self._writer.wait_merging_threads()
+            self._end_index()
             self._finished = True
             self._write_accented()
             self.close()
-        _remove_leftovers(self._folder / TANTIVY_NAME)
+            for folder in self._written:
+                remove_leftovers(folder)
+            first, *others = self._written
+            join_segments(first, others)
+            for folder in others:
+                shutil.rmtree(folder)
         return IndexPart(self._folder, self._samples, self._text_bytes)
 
     def close(self) -> None:
@@ -164,15 +181,6 @@ def _schema() -> tantivy.Schema:
     builder.add_integer_field(NUMBER_FIELD, fast=True)
     builder.add_integer_field(RANK_FIELD, fast=True)
     return builder.build()
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove locks, and files of segments that were merged or stayed empty and that tantivy removes some time later."""
-    meta = json.loads((folder / "meta.json").read_bytes())
-    segments = {segment["segment_id"].replace("-", "") for segment in meta["segments"]}
-    for path in folder.iterdir():
-        if path.stem not in segments and path.name not in ("meta.json", ".managed.json"):
-            path.unlink(missing_ok=True)
 
 
 @contextmanager

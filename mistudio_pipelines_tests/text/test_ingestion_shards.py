@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from mistudio_pipelines.errors import Stopped
 from mistudio_pipelines.store.manifest import read_manifest
-from mistudio_pipelines.text import ingestion_shards
+from mistudio_pipelines.text import blocks, ingestion_shards, sample_index_writer
 from mistudio_pipelines.text.browsing import SampleQuery, browse
 from mistudio_pipelines.text.ingestion import ingest
 from mistudio_pipelines.text.ingestion_shards import plan_ingestion
 from mistudio_pipelines.text.reading import RowGroup, list_row_groups
-from mistudio_pipelines.text.sample_index import check_index
+from mistudio_pipelines.text.sample_index import TANTIVY_NAME, check_index
 from mistudio_pipelines.text.statistics_model import check_statistics
 from mistudio_pipelines_tests.text.raw_datasets import DATASET_ID, make_dataset
 
@@ -58,6 +58,21 @@ def test_workers_make_the_statistics_and_the_index_of_one_pass(tmp_path, small_s
         query = SampleQuery(search=search, page_size=500)
         assert browse(spread, DATASET_ID, query).samples == browse(alone, DATASET_ID, query).samples
     assert ingest(spread, DATASET_ID).unchanged
+
+
+def test_an_index_of_many_segments_that_were_never_merged_finds_the_same(tmp_path, monkeypatch):
+    whole, pieces = (make_dataset(tmp_path / name, make_splits(), row_group_size=20) for name in ("one", "many"))
+    ingest(whole, DATASET_ID)
+    monkeypatch.setattr(blocks, "_BLOCK_BYTES", 300)
+    monkeypatch.setattr(sample_index_writer, "_BYTES_PER_INDEX", 900)
+    assert ingest(pieces, DATASET_ID).index.samples == 400
+    folder = pieces.index(DATASET_ID)
+    assert len(list((folder / TANTIVY_NAME).glob("*.pos"))) > 10
+    assert {path.name for path in folder.iterdir()} == {path.name for path in whole.index(DATASET_ID).iterdir()}
+    assert check_index(pieces, DATASET_ID) == []
+    for search in ("cat", '"the dog"', "NOT cat", "ca* AND 東京"):
+        query = SampleQuery(search=search, page_size=500)
+        assert browse(pieces, DATASET_ID, query).samples == browse(whole, DATASET_ID, query).samples
 
 
 def test_a_stop_ends_all_workers_and_leaves_nothing(tmp_path, small_shards):
