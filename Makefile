@@ -11,7 +11,9 @@ STAMP := $(VENV)/.installed
 run: $(STAMP)
 	$(VENV)/bin/mistudio demo $(ARGS)
 
+# The panel is tested in a real browser: Debian's is installed where there is none and this may be done.
 test: lint
+	$(VENV)/bin/python -m mistudio_pipelines_tests.browser
 	$(VENV)/bin/pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMP)

@@ -20,6 +20,10 @@ NOT_FOUND = "no Chromium: install Debian's (`apt-get install chromium`), or put 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _SECONDS_TO_INSTALL = 600
 
+# Answers that say what is wrong (404, 409 …) are noted by the browser too, and htmx notes a search that the next letter
+# has made needless; both are looked at where they come.
+_NO_PROBLEMS = ("Failed to load resource", "htmx:sendAbort", "htmx:afterRequest", "Response Status Error Code")
+
 # Told by the page itself, from before anything is drawn: https://web.dev/articles/cls says what counts.
 _WATCH_SHIFTS = """
 window.layoutShifts = [];
@@ -70,8 +74,7 @@ def watched_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     page = context.new_page()
 
     def note_console(message: Any) -> None:
-        # Answers that say what is wrong (404, 409 …) are noted by the browser too; they are looked at where they come.
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+        if message.type == "error" and not message.text.startswith(_NO_PROBLEMS):
             problems.append(message.text)
 
     def note_request(request: Any) -> None:
@@ -85,7 +88,7 @@ def watched_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
         yield page
     finally:
         context.close()
-    assert problems == []
+    assert problems == [], problems
 
 
 def layout_shifts(page: Page) -> list[Any]:

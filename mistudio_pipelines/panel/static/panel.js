@@ -15,6 +15,8 @@
     setTimeout(() => { announcer.textContent = text; }, 50);
   }
 
+  // Problems that are not told by a page
+
   function notify(text) {
     const box = document.createElement("div");
     box.className = "notice error";
@@ -101,7 +103,13 @@
 
   // What is being typed stays, although the part of the page around it is replaced by an answer to what came before.
   let typed = null;
-  document.body.addEventListener("htmx:beforeSwap", () => {
+  document.body.addEventListener("htmx:beforeSwap", (event) => {
+    const { xhr } = event.detail;
+    if (xhr.getResponseHeader("Content-Type")?.startsWith("application/json")) {
+      event.detail.shouldSwap = false; // refused before any page could be made
+      const { error } = JSON.parse(xhr.responseText);
+      notify(`${error.message} ${error.next_step}`);
+    }
     const field = document.activeElement;
     typed = field?.matches("#browser input[type=number]") ? { id: field.id, value: field.value } : null;
     chosen = new Set(all(".choose").filter((box) => box.checked).map((box) => box.value));
@@ -127,10 +135,15 @@
   const list = () => find("#datasets");
   const busy = new Set(["downloading", "ingesting", "tokenizing"]);
 
+  const elsewhere = new Map(); // what a filter or another page of the list hides, as it was when that was found out
+
   function show(dataset) {
     const card = document.getElementById(`card-${dataset.id}`);
     if (card) showOnCard(card, dataset);
-    else if (list()) refreshList();
+    else if (list() && elsewhere.get(dataset.id) !== dataset.status) {
+      elsewhere.set(dataset.id, dataset.status);
+      refreshList();
+    }
     const status = find("#status");
     if (status?.dataset.id === dataset.id && status.dataset.status !== dataset.status) location.reload();
     const working = find("[data-working]");
