@@ -20,7 +20,7 @@ from mistudio_pipelines_tests.defs.conftest import Workshop
 from mistudio_pipelines_tests.hub_server import HubServer
 from mistudio_pipelines_tests.live.stack import parquet_bytes
 
-TOKEN = "hf_thisMustNeverBeWrittenAnywhere"
+TOKEN = "hf_this-must-never-be-written-anywhere"
 BYTES = {"content-type": "application/octet-stream"}
 
 
