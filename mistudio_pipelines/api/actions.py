@@ -203,7 +203,8 @@ def update(context: ApiContext, snapshot: Snapshot, dataset_id: str) -> str | No
     """Fetch the newest revision of a dataset of the Hub; returns the run, or None where there is nothing newer.
 
     Raises:
-        MistudioError: `busy` where something is being done to it, `invalid_config` for local files; as `plan`.
+        MistudioError: `busy` where something is being done to it, `invalid_config` for local files,
+            `server_unreachable`; as `plan`.
     """
     from mistudio_pipelines.defs import names
     from mistudio_pipelines.defs.registration import register_update
@@ -220,6 +221,7 @@ def update(context: ApiContext, snapshot: Snapshot, dataset_id: str) -> str | No
     planned = plan_update(store, record, lambda token_name: HuggingFaceHub().client(store, token_name))
     if planned is None:
         return None
+    context.runs.require_webserver()  # else the record would already speak of a revision that nothing fetches
     register_update(store, planned, record.revision)
     run_id = context.runs.launch(dataset_run(names.DOWNLOAD_JOB, dataset_id))
     context.snapshots.expire()

@@ -45,6 +45,14 @@ class DagsterRuns:
         server = find_server(self._home)
         return None if server is None else server.url
 
+    def require_webserver(self) -> None:
+        """Refuse what is about to need Dagster where it does not run.
+
+        Raises:
+            MistudioError: `server_unreachable`.
+        """
+        self._client()
+
     def launch(self, request: LaunchRequest, run_config: Mapping[str, Any] | None = None) -> str:
         """Launch a run and return its id.
 

@@ -6,13 +6,13 @@ import json
 import subprocess
 import sys
 
-from mistudio_pipelines.store.audit import write_audit
+from mistudio_pipelines.store.audit import read_audit, write_audit
 from mistudio_pipelines.store.layout import DataStore
 
 WRITER = """
 import sys
 from pathlib import Path
-from mistudio_pipelines.store.audit import write_audit
+from mistudio_pipelines.store.audit import read_audit, write_audit
 for number in range(100):
     write_audit(DataStore(Path(sys.argv[1])), "tested", "ds_x", number=number, filling="ä" * 3000, writer=sys.argv[2])
 """.replace("from pathlib", "from mistudio_pipelines.store.layout import DataStore\nfrom pathlib", 1)
@@ -54,3 +54,17 @@ def test_line_ends_inside_values_stay_inside(tmp_path):
 def read_one(store):
     (line,) = store.audit.read_bytes().strip().split(b"\n")
     return json.loads(line)
+
+
+def test_what_happened_to_one_dataset_is_read_back_without_lines_that_were_cut_short(tmp_path):
+    store = DataStore(tmp_path)
+    assert read_audit(store, "ds_x") == []
+    write_audit(store, "dataset_added", "ds_x", revision="r")
+    write_audit(store, "dataset_added", "ds_xy", note="not ds_x")
+    with store.audit.open("a") as file:
+        file.write('{"dataset_id": "ds_x", "ti\n')
+    write_audit(store, "status_changed", "ds_x", now="ready")
+    assert [(one["event"], one.get("now")) for one in read_audit(store, "ds_x")] == [
+        ("dataset_added", None),
+        ("status_changed", "ready"),
+    ]

@@ -321,3 +321,17 @@ def test_a_phrase_that_stands_for_too_many_words_is_refused_and_the_index_not_bl
         browse(store, DATASET_ID, SampleQuery(search="the-w*"))
     assert caught.value.code == ErrorCode.INVALID_QUERY
     assert "more letters" in caught.value.next_step
+
+
+@pytest.mark.parametrize("query", [SampleQuery(), SampleQuery(search="cat OR 東京", splits=("test",), max_tokens=6)])
+def test_samples_are_counted_without_reading_them(browser, texts, query):
+    assert browser.count(query) == len(expected(texts, query))
+
+
+def test_a_whole_text_is_shown_with_every_place_that_a_search_finds(browser):
+    text = "A cafe\u0301, the CATS and a cat; <b>catalog</b>"
+    shown = browser.highlight(text, "cat* OR café")
+    assert [shown.text[start:end] for start, end in shown.highlights] == ["café", "CATS", "cat", "catalog"]
+    assert browser.highlight(text, " ").highlights == ()
+    with pytest.raises(MistudioError):
+        browser.highlight(text, '"open')
