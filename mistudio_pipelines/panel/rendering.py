@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from mistudio_pipelines import __version__
 from mistudio_pipelines.api.settings import ApiSettings
 from mistudio_pipelines.panel.static_files import static_version
-from mistudio_pipelines.progress import format_bytes, format_seconds
+from mistudio_pipelines.progress import format_bytes
 
 THEMES = ("dark", "light")
 THEME_COOKIE = "theme"
@@ -38,12 +38,10 @@ class Page:
         settings: ApiSettings = request.app.state.context.settings
         theme = request.cookies.get(THEME_COOKIE, "")
         self.prefix = str(request.scope.get("root_path", "")).rstrip("/")
-        self.path = request.url.path
         self.theme = theme if theme in THEMES else ""
         self.read_only = settings.read_only
         self.local_paths = settings.local_paths
         self.upload_limit_bytes = settings.upload_limit_bytes
-        self.downloads_per_hour = settings.downloads_per_hour
         self.version = __version__
 
     def url(self, path: str, **query: Any) -> str:
@@ -107,7 +105,6 @@ def environment() -> jinja2.Environment:
     )
     made.filters.update(
         bytes=format_bytes,
-        seconds=format_seconds,
         count=_count,
         when=format_time,
         iso=_iso,

@@ -338,3 +338,13 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(browser: Browser, url: str,
         ):
             page.goto(path)
             assert page.evaluate("document.documentElement.scrollWidth") <= 375, path
+
+
+def test_the_theme_that_was_chosen_stays(page: Page, dataset: str) -> None:
+    page.goto("/datasets")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(ground)
+    page.get_by_role("button", name="Switch between dark and light").click()
+    assert page.evaluate(ground) != dark
+    page.goto(f"/datasets/{dataset}/statistics")
+    assert page.locator("html").get_attribute("data-theme") == "light"

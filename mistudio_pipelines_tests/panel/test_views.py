@@ -29,8 +29,8 @@ def summary(**values: Any) -> DatasetSummary:
 
 
 def test_a_download_in_progress_shows_how_far_it_is_and_can_be_cancelled() -> None:
-    card = make_card(summary(status="downloading", progress=45.2, seconds_left=39.2))
-    assert (card.label, card.is_busy, card.percent, card.time_left) == ("Downloading", True, 45.2, "39s left")
+    card = make_card(summary(status="downloading", progress=45.2, detail="45% 39s left"))
+    assert (card.label, card.is_busy, card.percent, card.detail) == ("Downloading", True, 45.2, "45% 39s left")
     assert (card.can_cancel, card.can_retry, card.can_open, card.can_update) == (True, False, False, False)
 
 

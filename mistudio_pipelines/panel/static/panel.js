@@ -145,9 +145,18 @@
       refreshList();
     }
     const status = find("#status");
-    if (status?.dataset.id === dataset.id && status.dataset.status !== dataset.status) location.reload();
+    if (status?.dataset.id === dataset.id && status.dataset.status !== dataset.status) showStatus(status, dataset);
     const working = find("[data-working]");
     if (working?.dataset.id === dataset.id) showProgress(working, dataset);
+  }
+
+  function showStatus(badge, dataset) {
+    // Whoever is reading samples goes on reading; the other pages show something new.
+    if (!find("#browser")) location.reload();
+    badge.dataset.status = dataset.status;
+    badge.className = `badge ${dataset.status}`;
+    badge.lastChild.textContent = dataset.status[0].toUpperCase() + dataset.status.slice(1);
+    announce(`${dataset.name}: ${dataset.status}`);
   }
 
   function showOnCard(card, dataset) {
@@ -171,6 +180,7 @@
     const detail = find(".detail", part);
     if (detail && detail.textContent !== dataset.detail) detail.textContent = dataset.detail;
     if (!bar) return;
+    bar.setAttribute("aria-valuetext", dataset.detail);
     if (dataset.progress === null) {
       bar.removeAttribute("value");
       bar.removeAttribute("aria-valuenow");

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from mistudio_pipelines.api.models.datasets import DatasetSummary, Status
-from mistudio_pipelines.progress import format_seconds
 
 BUSY: Final = frozenset({"downloading", "ingesting", "tokenizing"})
 STATUSES: Final[Mapping[Status, str]] = {
@@ -43,8 +42,7 @@ class Card:
         icon: Name of its icon.
         is_busy: Something is being done; the card has a progress bar.
         percent: How far it is, or None where that is not known.
-        detail: What is being done.
-        time_left: As people say it, or empty.
+        detail: What is being done, with speed and time left.
         advice: What to do about an error.
         can_open: Its samples can be looked at.
         can_retry: A run can continue what failed.
@@ -58,7 +56,6 @@ class Card:
     is_busy: bool
     percent: float | None
     detail: str
-    time_left: str
     advice: str
     can_open: bool
     can_retry: bool
@@ -77,7 +74,6 @@ def make_card(dataset: DatasetSummary) -> Card:
         is_busy=is_busy,
         percent=dataset.progress if is_busy else None,
         detail=dataset.detail,
-        time_left="" if dataset.seconds_left is None else f"{format_seconds(dataset.seconds_left)} left",
         advice=_advice(dataset, can_retry=can_retry),
         # A tokenization in progress, or one that failed, leaves the texts where they are.
         can_open=dataset.num_samples is not None and dataset.status != "deleting",

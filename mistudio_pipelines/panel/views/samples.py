@@ -70,11 +70,6 @@ def query_values(query: SampleQuery) -> dict[str, Any]:
     }
 
 
-def without_page(query: SampleQuery) -> SampleQuery:
-    """The same from its first page."""
-    return replace(query, page=1)
-
-
 def split_queries(query: SampleQuery, splits: Iterable[str]) -> dict[str, SampleQuery]:
     """For each split what would be shown with it alone."""
     return {split: replace(query, splits=(split,), page=1) for split in list(splits)[:MOST_SPLITS]}

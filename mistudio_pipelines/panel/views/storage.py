@@ -8,6 +8,7 @@ from mistudio_pipelines.api.models.datasets import Storage
 
 # Below this share of the disk the bar warns (PRD EC-1 wants people to notice before a download is refused).
 _LITTLE_SHARE = 0.1
+_LEAST_WIDTH = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,12 @@ def storage_bar(storage: Storage) -> StorageBar:
         used=storage.used_bytes,
         other=other,
         free=storage.free_bytes,
-        used_width=round(100 * storage.used_bytes / total, 2),
-        other_width=round(100 * other / total, 2),
+        used_width=_width(storage.used_bytes, total),
+        other_width=_width(other, total),
         is_low=storage.free_bytes < _LITTLE_SHARE * total,
     )
+
+
+def _width(part: int, total: int) -> float:
+    """Of 100; what is there at all can be seen."""
+    return max(round(100 * part / total, 2), _LEAST_WIDTH) if part else 0.0
