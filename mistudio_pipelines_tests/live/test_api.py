@@ -111,6 +111,7 @@ def _statuses_until_ready(stream: httpx.Response) -> list[str]:
     return statuses
 
 
+@pytest.mark.slow
 def test_a_download_that_was_cancelled_is_retried(stack: Stack, api: httpx.Client) -> None:
     stack.hub.add_repository(
         "someone/slow", {"train.parquet": parquet_bytes([secrets.token_hex(5000) for _ in range(400)])}
@@ -132,6 +133,7 @@ def test_a_download_that_was_cancelled_is_retried(stack: Stack, api: httpx.Clien
     assert _data(api.post("/api/deletions", json={"dataset_ids": ids, "confirm": ids}))["freed_bytes"] > 0
 
 
+@pytest.mark.slow
 def test_an_uploaded_file_becomes_a_dataset_and_is_not_kept_beside_it(stack: Stack, api: httpx.Client) -> None:
     body = "".join(json.dumps({"text": f"uploaded {number}"}) + "\n" for number in range(50)).encode()
     announced = _data(api.post("/api/uploads", json={"filename": "../../evil.jsonl", "size_bytes": len(body)}), 201)

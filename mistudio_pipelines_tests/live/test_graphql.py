@@ -66,6 +66,7 @@ def test_a_dataset_goes_its_whole_way_over_graphql(stack: Stack) -> None:
     assert refused.value.code == "unknown_dataset"
 
 
+@pytest.mark.slow
 def test_downloads_are_followed_cancelled_and_continued_over_graphql(stack: Stack, tmp_path: Path) -> None:
     client = stack.client
     stack.hub.add_repository("someone/slow", _texts(60_000))

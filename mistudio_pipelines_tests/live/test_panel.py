@@ -199,6 +199,7 @@ def test_journey_3_a_download_that_lost_the_network_says_so_and_goes_on_where_it
     assert stack.hub.bytes_served("someone/far-away/*parquet") < len(content)
 
 
+@pytest.mark.slow
 def test_a_preset_is_saved_and_a_row_of_its_tokenization_leads_to_its_documents(page: Page, dataset: str) -> None:
     from playwright.sync_api import expect
 
@@ -221,6 +222,7 @@ def test_a_preset_is_saved_and_a_row_of_its_tokenization_leads_to_its_documents(
     expect(page.get_by_role("heading", name=re.compile("^Sample "))).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_file_is_uploaded_and_datasets_are_deleted_together_after_they_were_named(page: Page, dataset: str) -> None:
     from playwright.sync_api import expect
 

@@ -100,6 +100,7 @@ def test_every_task_by_dagster_alone(stack: Stack) -> None:
     assert stack.datasets() == {}
 
 
+@pytest.mark.slow
 def test_every_task_by_mistudio_alone(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "texts.jsonl").write_text('{"text": "a text of words"}\n' * 20)
     adding, adding_local, *commands = _commands("`mistudio`")

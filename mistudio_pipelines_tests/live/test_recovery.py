@@ -154,6 +154,7 @@ def test_a_killed_ingestion_and_a_killed_deletion_are_finished_by_themselves(sta
     faults.survived()
 
 
+@pytest.mark.slow
 def test_the_demo_tries_its_sample_again_where_it_is_in_error(stack: Stack) -> None:
     """Its raw file is cut short: the sample is in error, and the next `mistudio demo` makes everything again."""
     first = stack.mistudio("demo")

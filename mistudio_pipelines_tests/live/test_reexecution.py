@@ -104,6 +104,7 @@ def test_every_stage_continues_when_its_run_is_re_executed(stack: Stack) -> None
     assert stack.hub.bytes_served("someone/again/*.parquet") < size + 2 * 1024 * 1024
 
 
+@pytest.mark.slow
 def test_a_refused_download_is_re_executed_when_the_hub_allows_it(stack: Stack) -> None:
     stack.hub.add_repository("someone/refused", {"data/train.parquet": parquet_bytes(["one", "two"])})
     dataset_id = stack.add("someone/refused")
@@ -116,6 +117,7 @@ def test_a_refused_download_is_re_executed_when_the_hub_allows_it(stack: Stack) 
     stack.wait_until([dataset_id])
 
 
+@pytest.mark.slow
 def test_a_deletion_whose_process_was_killed_is_finished_by_its_re_execution(stack: Stack, faults: Faults) -> None:
     dataset_id = _add(stack, "someone/deleted")
     stack.wait_until([dataset_id])
