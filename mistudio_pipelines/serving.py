@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,7 +209,7 @@ class Services:
         self._launch(service)
 
     def _launch(self, service: _Service) -> None:
-        with service.log.open("ab") as log:
+        with service.log.open("ab") as log, _interruptible_children():
             # A session of its own: Ctrl-C in the terminal reaches only us, and we end them in order.
             service.process = subprocess.Popen(
                 [sys.executable, *service.arguments],
@@ -257,6 +260,23 @@ def port_is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+@contextmanager
+def _interruptible_children() -> Iterator[None]:
+    """Let what is started here take interrupts, also where a shell without job control made us ignore them.
+
+    Dagster's services turn SIGTERM into an interrupt; where that is ignored they never end by themselves.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def free_port() -> int:

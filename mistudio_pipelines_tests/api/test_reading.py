@@ -27,6 +27,7 @@ def test_an_empty_installation_has_an_empty_list(client: TestClient) -> None:
 
 
 def test_a_dataset_is_shown_with_the_fields_of_the_prd(client: TestClient, ready_dataset: str) -> None:
+    context_of(client).snapshots.expire()  # the dataset was made beside the API
     (listed,) = client.get("/api/datasets").json()["data"]
     assert (listed["id"], listed["name"], listed["source"]) == (ready_dataset, "Foxes & dragons", "Local")
     assert (listed["status"], listed["progress"], listed["num_samples"]) == ("ready", None, len(TEXTS))

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from mistudio_pipelines.serving import find_server, free_port, stop_leftovers
 
 _UP = """
@@ -20,6 +22,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_sigterm_ends_everything_also_where_the_shell_let_it_ignore_ctrl_c(tmp_path: Path) -> None:
     """A shell without job control starts `mistudio up &` so that it ignores SIGINT."""
     home = tmp_path / "data" / "dagster"

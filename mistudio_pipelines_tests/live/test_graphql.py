@@ -106,11 +106,13 @@ def test_downloads_are_followed_cancelled_and_continued_over_graphql(stack: Stac
 
 
 def test_the_example_without_the_package_runs_as_it_is_written(stack: Stack) -> None:
+    stack.hub.add_repository("someone/example", _texts(10))
+    MistudioClient(stack.services.url).add("someone/example")
     (example,) = re.findall(r"```sh\n(.*?)```", (PROJECT / "docs" / "graphql.md").read_text(), re.DOTALL)
     environment = {**stack.environment, "DAGSTER_URL": stack.services.url}
     done = subprocess.run(["sh", "-c", example], env=environment, cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "ds_slow_" in done.stdout
+    assert "ds_example_" in done.stdout
 
 
 def test_a_server_that_does_not_answer_is_one_sentence() -> None:

@@ -74,6 +74,7 @@ def _runs_that_mention(stack: Stack, dataset_id: str) -> set[str]:
     return {row.run_id for row in rows}
 
 
+@pytest.mark.slow
 def test_every_stage_continues_when_its_run_is_re_executed(stack: Stack) -> None:
     stack.mistudio("tokenization", "save", "again", "--tokenizer", str(SAMPLE_TOKENIZER), "--context-size", "64")
     stack.hub.faults.slow("someone/again/*parquet", 200_000)
