@@ -136,10 +136,10 @@ class DagsterRuns:
 def run_error(run: dg.DagsterRun) -> MistudioError:
     """What a run that did not succeed says of itself."""
     from mistudio_pipelines.defs import names
+    from mistudio_pipelines.defs.history import reported_tags
 
-    code = run.tags.get(names.ERROR_CODE_TAG)
-    message = (
-        run.tags.get(names.ERROR_TAG) or f"Run {run.run_id[:8]} of job {run.job_name} ended as {run.status.value}."
-    )
+    tags = reported_tags(run)
+    code = tags.get(names.ERROR_CODE_TAG)
+    message = tags.get(names.ERROR_TAG) or f"Run {run.run_id[:8]} of job {run.job_name} ended as {run.status.value}."
     known = code if code in set(ErrorCode) else ErrorCode.RUN_FAILED
     return MistudioError(ErrorCode(known), message, details={"job_id": run.run_id})

@@ -204,9 +204,10 @@ def attempted_tokenization(shown: DatasetTokenization, attempt: StageAttempt) ->
 def job_state(run: dg.DagsterRun) -> JobState:
     """How a run stands."""
     from mistudio_pipelines.defs import names
-    from mistudio_pipelines.defs.history import progress_of
+    from mistudio_pipelines.defs.history import progress_of, reported_tags
 
     data = {} if run.is_finished else progress_of(run, names.PROGRESS_DATA_TAG) or {}
+    tags = reported_tags(run)
     return JobState(
         job_id=run.run_id,
         job=run.job_name,
@@ -214,10 +215,10 @@ def job_state(run: dg.DagsterRun) -> JobState:
         finished=run.is_finished,
         dataset_id=run.tags.get(names.DATASET_TAG),
         progress=number_or_none(data.get("percent")),
-        detail=run.tags.get(names.PROGRESS_TAG),
+        detail=tags.get(names.PROGRESS_TAG),
         seconds_left=number_or_none(data.get("seconds_left")),
-        error_code=run.tags.get(names.ERROR_CODE_TAG),
-        error_message=run.tags.get(names.ERROR_TAG),
+        error_code=tags.get(names.ERROR_CODE_TAG),
+        error_message=tags.get(names.ERROR_TAG),
     )
 
 
