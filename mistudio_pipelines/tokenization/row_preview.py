@@ -16,8 +16,7 @@ from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.tokenization.loading import load_tokenizer
 from mistudio_pipelines.tokenization.proof import read_tokenization
-from mistudio_pipelines.tokenization.results import Tokenization
-from mistudio_pipelines.tokenization.sources import SourceStretch, sources_of_row
+from mistudio_pipelines.tokenization.sources import SourceStretch, find_row, sources_of_row
 
 # SentencePiece's mark of a space before a piece, which decoding a single token leaves out.
 _SPACE_BEFORE = "▁"
@@ -73,7 +72,9 @@ def preview_row(store: DataStore, dataset_id: str, preset: str, split: str, row:
             tokenizer raises.
     """
     tokenization = read_tokenization(store, dataset_id, preset)
-    ids = _read_ids(store.tokenized(dataset_id, preset), tokenization, split, row)
+    file, row_in_file = find_row(tokenization, split, row)
+    path = store.tokenized(dataset_id, preset) / file.path
+    ids = _read_row(path, tokenization.preset.column_name, row_in_file)
     sources = sources_of_row(store, dataset_id, preset, split, row) if tokenization.preset.keep_sources else []
     samples = samples_by_position(len(ids), sources)
     identity = tokenization.tokenizer
@@ -104,24 +105,8 @@ def samples_by_position(length: int, sources: list[SourceStretch]) -> list[int |
     return samples[:length]
 
 
-def _read_ids(folder: Path, tokenization: Tokenization, split: str, row: int) -> np.ndarray:
-    """The ids of a row, int64; one row group is read."""
-    first = 0
-    for file in tokenization.files:
-        if file.split != split:
-            continue
-        if first <= row < first + file.rows:
-            return _read_row(folder / file.path, tokenization.preset.column_name, row - first)
-        first += file.rows
-    counts = ", ".join(f"{name}: {count:,} rows" for name, count in tokenization.rows_by_split.items())
-    raise MistudioError(
-        ErrorCode.INVALID_QUERY,
-        f"There is no row {row:,} in split {split} of tokenization {tokenization.preset.name}.",
-        f"Its splits have {counts}.",
-    )
-
-
 def _read_row(path: Path, column: str, row: int) -> np.ndarray:
+    """The ids of a row of a file, int64; one row group is read."""
     with pq.ParquetFile(path) as file:
         first = 0
         for group in range(file.num_row_groups):

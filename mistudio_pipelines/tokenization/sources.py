@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.tokenization.proof import read_tokenization
+from mistudio_pipelines.tokenization.results import TokenFile, Tokenization
 
 
 @dataclass(frozen=True)
@@ -58,29 +59,43 @@ def sources_of_row(store: DataStore, dataset_id: str, preset: str, split: str, r
     Raises:
         MistudioError: `invalid_query` where there is no such row, or the preset keeps no sources.
     """
-    tokenization = read_tokenization(store, dataset_id, preset)
+    file, wanted = find_row(read_tokenization(store, dataset_id, preset), split, row)
+    if file.sources is None:
+        raise MistudioError(
+            ErrorCode.INVALID_QUERY,
+            f"Preset {preset} does not keep where tokens came from.",
+            "Save a preset with keep_sources and tokenize with it.",
+        )
+    # Row groups have the range of their rows, so that one or two of them are read.
+    table = pq.read_table(
+        store.tokenized(dataset_id, preset) / file.sources, filters=[("row", "=", wanted)], use_threads=False
+    )
+    columns = [table.column(name).to_pylist() for name in ("position", "length", "sample", "offset")]
+    return [SourceStretch(*values) for values in zip(*columns, strict=True)]
+
+
+def find_row(tokenization: Tokenization, split: str, row: int) -> tuple[TokenFile, int]:
+    """The file that holds a row, and the row's number in it.
+
+    Args:
+        tokenization: What is published.
+        split: The split.
+        row: Number of the row in the split, as `load_dataset` counts.
+
+    Raises:
+        MistudioError: `invalid_query` where there is no such row.
+    """
     first = 0
     for file in tokenization.files:
         if file.split != split:
             continue
         if first <= row < first + file.rows:
-            if file.sources is None:
-                raise MistudioError(
-                    ErrorCode.INVALID_QUERY,
-                    f"Preset {preset} does not keep where tokens came from.",
-                    "Save a preset with keep_sources and tokenize with it.",
-                )
-            wanted = row - first
-            # Row groups have the range of their rows, so that one or two of them are read.
-            table = pq.read_table(
-                store.tokenized(dataset_id, preset) / file.sources, filters=[("row", "=", wanted)], use_threads=False
-            )
-            columns = [table.column(name).to_pylist() for name in ("position", "length", "sample", "offset")]
-            return [SourceStretch(*values) for values in zip(*columns, strict=True)]
+            return file, row - first
         first += file.rows
     raise MistudioError(
         ErrorCode.INVALID_QUERY,
-        f"There is no row {row} in split {split} of dataset {dataset_id} tokenized with {preset}.",
+        f"There is no row {row:,} in split {split} of dataset {tokenization.dataset_id} tokenized with "
+        f"{tokenization.preset.name}.",
         "Its splits have "
         + ", ".join(f"{name}: {count:,} rows" for name, count in tokenization.rows_by_split.items())
         + ".",

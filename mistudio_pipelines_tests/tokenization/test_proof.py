@@ -154,7 +154,7 @@ def test_special_tokens_come_from_no_document_and_unknown_rows_are_refused(token
 
     assert source_of_token(store, DATASET_ID, "p", "train", 0, 0) is None
     assert source_of_token(store, DATASET_ID, "p", "train", 0, 1) == TokenSource(0, 0)
-    with pytest.raises(MistudioError, match="no row 99999 in split train"):
+    with pytest.raises(MistudioError, match="no row 99,999 in split train"):
         sources_of_row(store, DATASET_ID, "p", "train", 99999)
 
 
