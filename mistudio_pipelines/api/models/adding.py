@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from mistudio_pipelines.adding import AddRequest
 from mistudio_pipelines.api.models.common import PresetName, SecretName, Strict
 
 Word = Annotated[str, Field(min_length=1, max_length=255)]
@@ -24,6 +25,7 @@ class _Choices(Strict):
 
 
 class _HubChoices(_Choices):
+    repo_id: RepositoryId | None
     config: Word | None = Field(None, description="Config of the repository; null: its only or default one.")
     split: Word | None = Field(None, description="One split to take; the same as `splits` with one.")
     splits: list[Word] = Field(default=[], max_length=50, description="Splits to take; empty: all.")
@@ -39,6 +41,21 @@ class _HubChoices(_Choices):
     def chosen_splits(self) -> tuple[str, ...]:
         """The splits of both fields."""
         return tuple(dict.fromkeys([*self.splits, *([self.split] if self.split else [])]))
+
+    def to_request(self, paths: tuple[str, ...] = ()) -> AddRequest:
+        """What is asked for, as adding a dataset takes it."""
+        return AddRequest(
+            repository=self.repo_id,
+            paths=paths,
+            config=self.config,
+            splits=self.chosen_splits,
+            revision=self.revision,
+            text_column=self.text_column,
+            name=self.name,
+            token_name=self.token_name,
+            allow_large=self.allow_large,
+            tokenizations=tuple(self.tokenizations),
+        )
 
 
 class DownloadRequest(_HubChoices):

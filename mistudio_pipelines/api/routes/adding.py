@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 from starlette.requests import ClientDisconnect
 
-from mistudio_pipelines.adding import AddPlan, AddRequest
+from mistudio_pipelines.adding import AddPlan
 from mistudio_pipelines.api import actions
 from mistudio_pipelines.api.context import ApiContext, Context
 from mistudio_pipelines.api.errors import responses
@@ -39,18 +39,7 @@ async def plan_dataset(context: Context, body: PlanRequest) -> Answer[AddingPlan
     A token of the Hub may be given for this one request (`access_token`): it is kept in memory while the request
     lasts, sent to the Hub only, and never stored or logged.
     """
-    request = AddRequest(
-        repository=body.repo_id,
-        paths=tuple(body.paths),
-        config=body.config,
-        splits=body.chosen_splits,
-        revision=body.revision,
-        text_column=body.text_column,
-        name=body.name,
-        token_name=body.token_name,
-        allow_large=body.allow_large,
-        tokenizations=tuple(body.tokenizations),
-    )
+    request = body.to_request(paths=tuple(body.paths))
     token = None if body.access_token is None else body.access_token.get_secret_value() or None
     return Answer(data=_shown_plan(await context.slowly(lambda: actions.plan(context, request, token))))
 
@@ -62,18 +51,7 @@ async def download_dataset(context: Context, body: DownloadRequest) -> DownloadA
     No token is taken here: `token_name` names a secret that the server has (an environment variable, or a file in its
     secrets folder), because Dagster stores what a run is given.
     """
-    request = AddRequest(
-        repository=body.repo_id,
-        config=body.config,
-        splits=body.chosen_splits,
-        revision=body.revision,
-        text_column=body.text_column,
-        name=body.name,
-        token_name=body.token_name,
-        allow_large=body.allow_large,
-        tokenizations=tuple(body.tokenizations),
-    )
-    plan, record = await context.slowly(lambda: actions.download(context, request))
+    plan, record = await context.slowly(lambda: actions.download(context, body.to_request()))
     return DownloadAnswer(
         data=DownloadStarted(dataset_id=record.id, message="Dataset download started."),
         meta=DownloadMeta(
@@ -90,7 +68,7 @@ async def download_dataset(context: Context, body: DownloadRequest) -> DownloadA
 async def add_local(context: Context, body: LocalRequest) -> Answer[StartedRun]:
     """Add files or folders of the server's own machine by their path; a run reads and registers them."""
     actions.require_local_paths(context)
-    form = {**_form(body.text_column, body.name, body.tokenizations, strict=body.strict)}
+    form = _form(body.text_column, body.name, body.tokenizations, strict=body.strict)
     form |= {"paths": list(body.paths), "splits": list(body.splits)}
     run_id = await context.slowly(lambda: actions.add_paths(context, form))
     return Answer(data=StartedRun(job_id=run_id, job=ADD_DATASET_JOB, message="The files are being read."))
