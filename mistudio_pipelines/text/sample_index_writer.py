@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 ACCENTS_TABLE: Final = "CREATE TABLE accents (folded TEXT, written TEXT, PRIMARY KEY (folded, written)) WITHOUT ROWID"
 _TOKENIZER: Final = "spaces"
 _WRITER_BYTES_PER_THREAD: Final = 256_000_000
-# Eight segments of an index would be merged, which costs a third of indexing once more and maps all of their files
-# into memory. So every so many bytes of text begin an index of their own, and in the end all segments move into one.
-# A search looks into each of them, which costs it microseconds.
+# Eight segments of an index would be merged, which is work again and maps all of their files into memory. So every so
+# many bytes of text begin an index of their own, and in the end all segments move into one. What it costs a search to
+# look into each of them, `benchmarks/search.py` shows; memory, `benchmarks/ingestion.py`.
 _BYTES_PER_INDEX: Final = 360_000_000
 _ACCENTED_IN_MEMORY: Final = 50_000
 # tantivy does not say why it could not write; with less than this left it was the disk.

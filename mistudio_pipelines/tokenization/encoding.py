@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from mistudio_pipelines.store.manifest import read_manifest
 from mistudio_pipelines.tokenization.document_encoder import DocumentEncoder, EnginesDifferError, EngineSetup
@@ -17,17 +17,10 @@ from mistudio_pipelines.tokenization.engines import EngineName
 from mistudio_pipelines.tokenization.pieces import PieceReport, PieceWriter, write_report
 from mistudio_pipelines.tokenization.rows import mark_documents
 
-if TYPE_CHECKING:
-    pass
-
 _BATCH_ROWS = 2048
 _BATCH_BYTES = 4 << 20
 # A batch is what a worker finishes after it was told to stop; this takes about a third of a second.
 _SLOW_BATCH_BYTES = 1 << 20
-# A stretch of about this many characters in each so many bytes of text is encoded by both engines.
-_CHECKED_CHARACTERS = 400
-_BYTES_FOR_EACH_CHECK = 1 << 20
-_NAMED_SKIPPED_SAMPLES = 20
 
 
 @dataclass(frozen=True)
