@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from mixed_corpus import make_mixed_corpus
 
+from mistudio_pipelines.processes import ask_for_large_pages
 from mistudio_pipelines.store.layout import DataStore
 
 DATASET = "ds_local_mixed_abc234"
@@ -210,7 +211,10 @@ def main() -> None:
                 print(f"{way:18} skipped: there is no PostgreSQL server in PATH")
                 continue
             command = [sys.executable, __file__, "--way", way, "--folder", str(folder)]
-            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().splitlines()[-1]
+            # As `mistudio up` starts its services; the others are given the same.
+            environment = ask_for_large_pages(os.environ)
+            ended = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+            answer = ended.stdout.strip().splitlines()[-1]
             seconds, cpu, memory, told = answer.split("\t")
             fastest = fastest or float(seconds)
             print(

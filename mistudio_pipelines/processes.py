@@ -10,7 +10,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,8 @@ import psutil
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PR_SET_PDEATHSIG = 1
 _SECONDS_TO_STOP = 8.0
+_TUNABLES = "GLIBC_TUNABLES"
+_LARGE_PAGES = "glibc.malloc.hugetlb"
 # Field 22 of /proc/PID/stat (see proc(5)), counted after the command name, which may hold anything but ends in ")".
 _START_FIELD = 22 - 3
 
@@ -51,6 +53,25 @@ def die_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def ask_for_large_pages(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which the memory of new processes comes in large pages, where the kernel has them on request.
+
+    The tables that grow while an index is written are met at random places: with pages of 4 KB a fifteenth of the
+    processor's time goes into finding those. Other C libraries than glibc (2.35 or newer) do not know the variable.
+
+    Args:
+        environment: The environment; a choice of the user's stays as it is.
+
+    Returns:
+        A copy with `glibc.malloc.hugetlb` among `GLIBC_TUNABLES`
+        (https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html).
+    """
+    tunables = environment.get(_TUNABLES, "")
+    if _LARGE_PAGES in tunables:
+        return dict(environment)
+    return {**environment, _TUNABLES: ":".join(filter(None, [tunables, f"{_LARGE_PAGES}=1"]))}
 
 
 def keep_files_private() -> None:

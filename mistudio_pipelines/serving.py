@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
-from mistudio_pipelines.processes import end_processes, process_start
+from mistudio_pipelines.processes import ask_for_large_pages, end_processes, process_start
 from mistudio_pipelines.store.atomic import write_bytes, write_json
 
 LOCATION_NAME = "mistudio_pipelines"
@@ -125,7 +125,7 @@ class Services:
     ) -> None:
         self._home = home
         self._environment = {
-            **os.environ,
+            **ask_for_large_pages(os.environ),
             "DAGSTER_HOME": str(home),
             "MISTUDIO_DATA": str(data_folder),
             "DAGSTER_DISABLE_TELEMETRY": "1",

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from mistudio_pipelines.processes import process_start
+from mistudio_pipelines.processes import ask_for_large_pages, process_start
 
 
 def test_a_process_has_the_same_start_every_time_and_none_once_it_is_gone() -> None:
@@ -49,3 +49,11 @@ if __name__ == "__main__":
     while any(process_start(pid) for pid in workers):
         assert time.monotonic() < deadline, "workers live on"
         time.sleep(0.05)
+
+
+def test_large_pages_are_asked_for_beside_what_a_person_has_chosen() -> None:
+    asked = ask_for_large_pages({"A": "b", "GLIBC_TUNABLES": "glibc.malloc.arena_max=2"})
+    assert asked == {"A": "b", "GLIBC_TUNABLES": "glibc.malloc.arena_max=2:glibc.malloc.hugetlb=1"}
+    assert ask_for_large_pages({}) == {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    chosen = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}
+    assert ask_for_large_pages(chosen) == chosen

@@ -108,13 +108,15 @@ class SampleIndexWriter:
         prepared = prepare_for_index(block.data, block.ends.tolist())
         first = block.first_sample
         ranks = (np.minimum(tokens, MOST_RANKED_TOKENS) << NUMBER_BITS) + np.arange(first, first + len(tokens))
-        for number, (text, rank) in enumerate(zip(prepared.texts, ranks.tolist(), strict=True), start=first):
+        numbers = range(first, first + len(tokens))
+        new_document, add_document = tantivy.Document, self._writer.add_document
+        for number, rank, text in zip(numbers, ranks.tolist(), prepared.texts, strict=True):
             # Four times as fast as naming the fields in the constructor.
-            document = tantivy.Document()
+            document = new_document()
             document.add_text(TEXT_FIELD, text)
             document.add_integer(NUMBER_FIELD, number)
             document.add_integer(RANK_FIELD, rank)
-            self._writer.add_document(document)
+            add_document(document)
         tokens.astype("<u4").tofile(self._tokens)
         self._accented |= prepared.accented
         if len(self._accented) > _ACCENTED_IN_MEMORY:
