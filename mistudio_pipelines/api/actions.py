@@ -199,12 +199,15 @@ def delete(
     return run_id, context.runs.output_number(run_id, "bytes_freed") if ended else None
 
 
-def update(context: ApiContext, snapshot: Snapshot, dataset_id: str) -> str | None:
-    """Fetch the newest revision of a dataset of the Hub; returns the run, or None where there is nothing newer.
+def update(context: ApiContext, snapshot: Snapshot, dataset_id: str) -> tuple[str, str | None]:
+    """Fetch the newest revision of a dataset of the Hub.
+
+    Returns:
+        The newest revision and the run that fetches it; None where the dataset is at it already.
 
     Raises:
         MistudioError: `busy` where something is being done to it, `invalid_config` for local files,
-            `server_unreachable`; as `plan`.
+            `too_many_requests`, `server_unreachable`; as `plan`.
     """
     from mistudio_pipelines.defs import names
     from mistudio_pipelines.defs.registration import register_update
@@ -220,9 +223,10 @@ def update(context: ApiContext, snapshot: Snapshot, dataset_id: str) -> str | No
     record = overview.record
     planned = plan_update(store, record, lambda token_name: HuggingFaceHub().client(store, token_name))
     if planned is None:
-        return None
-    context.runs.require_webserver()  # else the record would already speak of a revision that nothing fetches
-    register_update(store, planned, record.revision)
-    run_id = context.runs.launch(dataset_run(names.DOWNLOAD_JOB, dataset_id))
+        return record.revision, None
+    with context.downloads.one():
+        context.runs.require_webserver()  # else the record would already speak of a revision that nothing fetches
+        updated = register_update(store, planned, record.revision)
+        run_id = context.runs.launch(dataset_run(names.DOWNLOAD_JOB, dataset_id))
     context.snapshots.expire()
-    return run_id
+    return updated.revision, run_id

@@ -20,6 +20,8 @@ from mistudio_pipelines.serving import free_port
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines_tests.defs.conftest import Workshop
 from mistudio_pipelines_tests.defs.conftest import workshop as workshop
+from mistudio_pipelines_tests.hub_server import HubServer
+from mistudio_pipelines_tests.live.stack import parquet_bytes
 
 TEXTS = ["once upon a time there was a fox", "the dragon said <b>hello</b>", None, "", "a fox and a dragon met " * 30]
 
@@ -50,6 +52,19 @@ def context_of(client: TestClient) -> ApiContext:
 def ready_dataset(workshop: Workshop) -> str:
     """A dataset that was taken through download and ingestion."""
     return make_ready(workshop)
+
+
+@pytest.fixture
+def local_hub(hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HubServer:
+    """A Hub with one repository of two splits, which everything asks; nobody has a token for it."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    files = {f"{split}.parquet": parquet_bytes(["one", "two"]) for split in ("train", "test")}
+    hub.add_repository("someone/texts", files)
+    return hub
 
 
 def make_ready(workshop: Workshop) -> str:

@@ -24,16 +24,6 @@ TOKEN = "hf_this-must-never-be-written-anywhere"
 BYTES = {"content-type": "application/octet-stream"}
 
 
-@pytest.fixture
-def local_hub(hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HubServer:
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "no-token"))
-    hub.add_repository("someone/texts", {"train.parquet": parquet_bytes(["one", "two"])})
-    return hub
-
-
 def _code(answer: Any, status: int) -> str:
     assert answer.status_code == status, answer.text
     return str(answer.json()["error"]["code"])
@@ -41,7 +31,7 @@ def _code(answer: Any, status: int) -> str:
 
 def test_a_plan_says_what_a_download_takes_and_adds_nothing(client: TestClient, local_hub: HubServer) -> None:
     plan = client.post("/api/datasets/plan", json={"repo_id": "someone/texts"}).json()["data"]
-    assert (plan["splits"], plan["format"], plan["files"]) == (["train"], "parquet", 1)
+    assert (plan["splits"], plan["format"], plan["files"]) == (["train", "test"], "parquet", 2)
     assert plan["download_bytes"] > 0
     assert client.get("/api/datasets").json()["data"] == []
 
@@ -130,6 +120,30 @@ def test_paths_of_this_machine_are_planned_or_refused(
     with make_client(replace(settings, local_paths=False), workshop) as strict:
         assert _code(strict.post("/api/datasets/plan", json={"paths": ["/etc/passwd"]}), 403) == "access_denied"
         assert _code(strict.post("/api/datasets/local", json={"paths": ["/etc/passwd"]}), 403) == "access_denied"
+
+
+def test_an_update_says_where_there_is_nothing_newer_and_what_stands_against_it(
+    client: TestClient, workshop: Workshop, settings: ApiSettings, local_hub: HubServer
+) -> None:
+    with make_client(replace(settings, downloads_per_hour=1), workshop) as limited:
+        started = limited.post("/api/datasets/download", json={"repo_id": "someone/texts"}).json()["data"]
+        address = f"/api/datasets/{started['dataset_id']}/update"
+        assert _code(limited.post(address), 409) == "busy"
+        assert workshop.run("download", started["dataset_id"]).success
+        assert workshop.run("ingest", started["dataset_id"]).success
+        same = limited.post(address)
+        assert (same.status_code, same.json()["data"]["job_id"]) == (200, None)
+        newest = local_hub.commit("someone/texts", {"train.parquet": parquet_bytes(["one", "two", "three"])})
+        assert _code(limited.post(address), 429) == "too_many_requests"
+    assert _code(client.post(address), 503) == "server_unreachable"
+    shown = client.get(f"/api/datasets/{started['dataset_id']}").json()["data"]
+    assert shown["revision"] == same.json()["data"]["revision"] != newest
+    local = workshop.add(workshop.write_texts("mine.jsonl", ["one"]))
+    assert _code(client.post(f"/api/datasets/{local}/update"), 409) == "busy"
+    assert workshop.run("download", local).success
+    assert workshop.run("ingest", local).success
+    assert _code(client.post(f"/api/datasets/{local}/update"), 400) == "invalid_config"
+    assert _code(client.post("/api/datasets/ds_nobody_a1b2c3/update"), 404) == "unknown_dataset"
 
 
 def _announce(client: TestClient, **fields: Any) -> str:

@@ -140,6 +140,15 @@ def test_tokenizations_are_listed_with_their_rows(client: TestClient, ready_data
     sources = client.get(f"{address}/small/sources?split=train&row=0").json()["data"]
     assert sources[0]["sample"] == 0
     assert _error(client.get(f"{address}/small/sources?split=train&row=100000"), 404)["code"] == "not_found"
+    row = client.get(f"{address}/small/row?split=train&row=0&limit=5").json()["data"]
+    assert (row["split"], row["row"], row["rows"], row["length"]) == ("train", 0, shown["rows"], 16)
+    assert row["sources"] == sources
+    assert [one["special"] for one in row["tokens"]] == [True, False, False, False, False]
+    assert [one["sample"] for one in row["tokens"]] == [None, 0, 0, 0, 0]
+    assert "".join(one["text"] for one in row["tokens"][1:]) in str(TEXTS[0])
+    assert _error(client.get(f"{address}/small/row?split=train&row=100000"), 404)["code"] == "not_found"
+    assert _error(client.get(f"{address}/small/row?split=dev&row=0"), 404)["code"] == "not_found"
+    assert _error(client.get(f"{address}/never/row?split=train&row=0"), 409)["code"] == "data_missing"
     estimates = client.post(f"{address}/estimate", json={"tokenizers": [str(SAMPLE_TOKENIZER)], "context_size": 16})
     assert estimates.json()["data"][0]["exact"] is True
     assert [one["name"] for one in client.get("/api/tokenizations").json()["data"]] == ["small"]

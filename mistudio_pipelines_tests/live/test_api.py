@@ -18,6 +18,8 @@ from mistudio_pipelines_tests.live.stack import Stack, parquet_bytes
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
+SPLITS = ("train", "test")
+
 
 @pytest.fixture(scope="module")
 def api(stack: Stack) -> Iterator[httpx.Client]:
@@ -109,6 +111,35 @@ def _statuses_until_ready(stream: httpx.Response) -> list[str]:
             if statuses[-1] == "ready":
                 break
     return statuses
+
+
+@pytest.mark.slow
+def test_an_update_fetches_only_the_files_that_changed(stack: Stack, api: httpx.Client) -> None:
+    files = {f"data/{split}.parquet": parquet_bytes([f"{split} {number}" for number in range(50)]) for split in SPLITS}
+    first = stack.hub.add_repository("someone/growing", files)
+    dataset_id = _data(api.post("/api/datasets/download", json={"repo_id": "someone/growing"}), 202)["dataset_id"]
+    assert _wait(stack, api, dataset_id)["revision"] == first
+    address = f"/api/datasets/{dataset_id}/update"
+    same = _data(api.post(address))
+    assert (same["revision"], same["job_id"]) == (first, None)
+
+    second = stack.hub.commit("someone/growing", {"data/test.parquet": parquet_bytes(["another dragon"] * 70)})
+    stack.hub.clear_requests()
+    started = _data(api.post(address), 202)
+    assert started["revision"] == second
+    assert _wait_for_job(stack, api, started["job_id"])["status"] == "SUCCESS"
+    # Planning reads a range at the end of a file to know its columns; a file that is fetched is asked for whole.
+    fetched = {one.path.rpartition("/")[2] for one in stack.hub.requests if "range" not in one.headers}
+    assert {name for name in fetched if name.endswith(".parquet")} == {"test.parquet"}
+
+    # Statistics and index follow by themselves.
+    stack.wait(lambda: _data(api.get(f"/api/datasets/{dataset_id}"))["num_samples"] == 120, what="the new statistics")
+    updated = _wait(stack, api, dataset_id)
+    assert (updated["revision"], updated["statistics"]["splits"]) == (second, {"test": 70, "train": 50})
+    found = api.get(f"/api/datasets/{dataset_id}/samples", params={"search": "dragon"}).json()
+    assert found["pagination"]["total"] == 70
+    assert _data(api.post(address))["job_id"] is None
+    _data(api.delete(f"/api/datasets/{dataset_id}"))
 
 
 @pytest.mark.slow

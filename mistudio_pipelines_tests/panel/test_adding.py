@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from mistudio_pipelines.api.settings import ApiSettings
 from mistudio_pipelines.store.records import read_all_records
 from mistudio_pipelines_tests.api.conftest import context_of, make_client
+from mistudio_pipelines_tests.api.conftest import local_hub as local_hub
 from mistudio_pipelines_tests.defs.conftest import Workshop
 from mistudio_pipelines_tests.defs.conftest import workshop as workshop
 from mistudio_pipelines_tests.hub_server import HubServer
@@ -20,17 +21,6 @@ from mistudio_pipelines_tests.live.stack import parquet_bytes
 TOKEN = "hf_" + "onlyForThisOneRequest"
 FRAGMENT = {"HX-Request": "true"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
-
-
-@pytest.fixture
-def local_hub(hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HubServer:
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    files = {f"{split}.parquet": parquet_bytes(["one", "two"]) for split in ("train", "test")}
-    hub.add_repository("someone/texts", files)
-    return hub
 
 
 @pytest.fixture
@@ -117,6 +107,8 @@ def test_an_update_says_where_there_is_nothing_newer_and_waits_for_dagster_where
     assert workshop.run("ingest", record.id).success
     context_of(client).snapshots.expire()
     assert "newest version already" in send(client, f"/datasets/{record.id}/update")
+    said = client.post(f"/datasets/{record.id}/update", headers=FORM)  # the page that a browser without script gets
+    assert "It is the newest version already." in said.text
     local_hub.commit("someone/texts", {"train.parquet": parquet_bytes(["one", "two", "three"])})
     assert "Dagster is not running" in send(client, f"/datasets/{record.id}/update", 503)
     assert read_all_records(workshop.store) == [record]

@@ -246,7 +246,7 @@ def test_a_tokenization_is_shown_row_by_row_with_its_documents(
     row = get(client, f"{base}/tokenizations/small?split=train&row=0")
     assert 'class="token special"' in row
     assert f'href="{base}/samples/0"' in row
-    assert "There is no row 99,999" in get(client, f"{base}/tokenizations/small?split=train&row=99999", 400)
+    assert "There is no row 99,999" in get(client, f"{base}/tokenizations/small?split=train&row=99999", 404)
     tokens = get(client, f"{base}/samples/0/tokens?preset=small", **FRAGMENT)
     assert "once" in re.sub(r"<[^>]+>", "", tokens).replace("·", " ")
     compared = get(client, f"{base}/estimate?tokenizers={SAMPLE_TOKENIZER}&context_size=16", **FRAGMENT)

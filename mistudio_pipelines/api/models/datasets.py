@@ -113,6 +113,15 @@ class Storage(BaseModel):
     orphans: list[OrphanedPath]
 
 
+class Update(BaseModel):
+    """What became of an update."""
+
+    message: str = Field(examples=["The newest revision is being fetched."])
+    dataset_id: str
+    revision: str = Field(description="The newest revision.", examples=["f54c09fd23315a6f9c86f9dc80f725de7d8f9c64"])
+    job_id: str | None = Field(description="The run that fetches it; null where the dataset is at it already.")
+
+
 class DeletionPlan(BaseModel):
     """What a deletion would remove, and who stands against it."""
 

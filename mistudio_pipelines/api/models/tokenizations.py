@@ -83,6 +83,50 @@ class RowSource(BaseModel):
     offset: int = Field(description="Number of its first token among the document's tokens.")
 
 
+class RowToken(BaseModel):
+    """A token of a row."""
+
+    id: int
+    text: str = Field(description="What it stands for; for a special token its name.")
+    special: bool = Field(description="It is a special token, or padding.")
+    sample: int | None = Field(
+        description="Number of the document's sample; null for tokens that were put in, and where it is not kept."
+    )
+
+
+class TokenRow(BaseModel):
+    """A row of a tokenization."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "split": "train",
+                    "row": 0,
+                    "rows": 26_000,
+                    "length": 1024,
+                    "tokens": [
+                        {"id": 50256, "text": "<|endoftext|>", "special": True, "sample": None},
+                        {"id": 7454, "text": "Once", "special": False, "sample": 0},
+                        {"id": 2402, "text": " upon", "special": False, "sample": 0},
+                    ],
+                    "sources": [{"position": 1, "length": 1023, "sample": 0, "offset": 0}],
+                }
+            ]
+        }
+    )
+
+    split: str
+    row: int = Field(description="Its number in the split, from 0, as `datasets.load_dataset` counts.")
+    rows: int = Field(description="Rows of the split.")
+    length: int = Field(description="Its tokens, padding included.")
+    tokens: list[RowToken] = Field(description="The first of them, at most `limit`.")
+    sources: list[RowSource] = Field(
+        description="The documents that it was made of, in its order; `GET /api/datasets/{id}/samples/{sample}` shows "
+        "one. Empty where the preset does not keep them."
+    )
+
+
 # The fields of a preset without those that are filled in when it is saved, so that the two cannot differ.
 if TYPE_CHECKING:
 

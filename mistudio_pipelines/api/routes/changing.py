@@ -1,4 +1,4 @@
-"""Steering datasets: retry, cancel, delete, and how the runs stand that these started."""
+"""Steering datasets: retry, cancel, update, delete, and how the runs stand that these started."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mistudio_pipelines.api import actions, describing, reading
 from mistudio_pipelines.api.context import Context
 from mistudio_pipelines.api.errors import responses
 from mistudio_pipelines.api.models.common import Answer, DatasetId, JobState, Listing, PresetName, StartedRun
-from mistudio_pipelines.api.models.datasets import Deletion, DeletionPlan, DeletionRequest, Deletions
+from mistudio_pipelines.api.models.datasets import Deletion, DeletionPlan, DeletionRequest, Deletions, Update
 from mistudio_pipelines.api.routes.datasets import DatasetIdInPath
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 
@@ -34,6 +34,27 @@ async def cancel_dataset(context: Context, dataset_id: DatasetIdInPath) -> Listi
     """Stop what is being done to a dataset and list the runs; what is there is kept, and retry continues it."""
     await reading.snapshot_with(context, dataset_id)
     return Listing(data=await context.slowly(lambda: actions.cancel(context, dataset_id)))
+
+
+@router.post(
+    "/datasets/{dataset_id}/update",
+    status_code=202,
+    responses={
+        **responses(404, 409, 413, 415, 429, 503),
+        200: {"model": Answer[Update], "description": "There is nothing newer; nothing was started."},
+    },
+)
+async def update_dataset(context: Context, dataset_id: DatasetIdInPath, response: Response) -> Answer[Update]:
+    """Fetch the newest revision of a dataset of the Hub; files that are still the same are not downloaded again.
+
+    Counts as a download where something is fetched.
+    """
+    context.snapshots.expire()
+    snapshot = await reading.snapshot_with(context, dataset_id)
+    revision, run_id = await context.slowly(lambda: actions.update(context, snapshot, dataset_id))
+    response.status_code = 200 if run_id is None else 202
+    message = "It is the newest revision already." if run_id is None else "The newest revision is being fetched."
+    return Answer(data=Update(message=message, dataset_id=dataset_id, revision=revision, job_id=run_id))
 
 
 @router.delete(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from mistudio_pipelines.api import reading
+from mistudio_pipelines.api import reading, reading_samples
 from mistudio_pipelines.api.context import Context
 from mistudio_pipelines.api.errors import responses
 from mistudio_pipelines.api.models.common import Answer, PresetName, SecretName
@@ -61,14 +61,16 @@ async def list_samples(
         sort=sort,
     )
     await reading.require_dataset(context, dataset_id)
-    return await json_answer(context.page, lambda: reading.read_samples_page(context, dataset_id, query, text_limit))
+    return await json_answer(
+        context.page, lambda: reading_samples.read_samples_page(context, dataset_id, query, text_limit)
+    )
 
 
 @router.get("/datasets/{dataset_id}/samples/{number}", responses=responses(404, 409))
 async def get_sample(context: Context, dataset_id: DatasetIdInPath, number: SampleNumber) -> Answer[WholeSample]:
     """Show one sample with its whole text and all its columns."""
     await reading.require_dataset(context, dataset_id)
-    return Answer(data=await context.page(lambda: reading.read_whole(context.store, dataset_id, number)))
+    return Answer(data=await context.page(lambda: reading_samples.read_whole(context.store, dataset_id, number)))
 
 
 @router.get("/datasets/{dataset_id}/samples/{number}/tokens", responses=responses(404, 409, 503))
@@ -101,7 +103,7 @@ async def get_tokens(
             name, revision, secret = saved.tokenizer, saved.tokenizer_revision, saved.token_name
         else:
             name, revision, secret = str(tokenizer), None, token_name
-        return reading.read_tokens(
+        return reading_samples.read_tokens(
             context.store, dataset_id, number, name, revision=revision, token_name=secret, limit=limit
         )
 

@@ -1,4 +1,4 @@
-"""Presets, and the tokenizations of a dataset: list, start, estimate, from a row to its documents."""
+"""Presets, and the tokenizations of a dataset: list, start, estimate, rows and the documents they came from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
-from mistudio_pipelines.api import actions, reading
+from mistudio_pipelines.api import actions, reading, reading_samples
 from mistudio_pipelines.api.context import Context
 from mistudio_pipelines.api.errors import responses
 from mistudio_pipelines.api.models.common import Answer, Listing, PresetName, StartedRun
@@ -17,6 +17,7 @@ from mistudio_pipelines.api.models.tokenizations import (
     RowSource,
     StartRequest,
     TokenizationEstimate,
+    TokenRow,
 )
 from mistudio_pipelines.api.routes.datasets import DatasetIdInPath
 from mistudio_pipelines.defs.names import SAVE_TOKENIZATION_JOB, TOKENIZE_JOB
@@ -25,6 +26,8 @@ from mistudio_pipelines.tokenization.presets import TokenizationPreset
 router = APIRouter(tags=["tokenizations"])
 
 PresetInPath = Annotated[PresetName, Path(description="The preset.")]
+SplitOfRow = Annotated[str, Query(min_length=1, max_length=255, description="The split.")]
+RowNumber = Annotated[int, Query(ge=0, le=10**12, description="Row in the split, from 0.")]
 
 
 @router.get("/tokenizations", responses=responses())
@@ -89,14 +92,37 @@ async def estimate_tokenizations(
     return Listing(data=[TokenizationEstimate.model_validate(one, from_attributes=True) for one in found])
 
 
+@router.get("/datasets/{dataset_id}/tokenizations/{preset}/row", responses=responses(404, 409, 503))
+async def get_row(
+    context: Context,
+    dataset_id: DatasetIdInPath,
+    preset: PresetInPath,
+    split: SplitOfRow,
+    row: RowNumber,
+    limit: Annotated[int, Query(ge=1, le=20_000, description="Most tokens that are shown.")] = 2000,
+) -> Answer[TokenRow]:
+    """Show a row of tokens as a trainer gets it: what each stands for, and which documents they came from.
+
+    The first look loads the tokenizer, which takes seconds.
+    """
+    await reading.require_dataset(context, dataset_id)
+    return Answer(
+        data=await context.tokenizing(
+            lambda: reading_samples.read_row(context.store, dataset_id, preset, split, row, limit)
+        )
+    )
+
+
 @router.get("/datasets/{dataset_id}/tokenizations/{preset}/sources", responses=responses(404, 409))
 async def get_row_sources(
     context: Context,
     dataset_id: DatasetIdInPath,
     preset: PresetInPath,
-    split: Annotated[str, Query(min_length=1, max_length=255, description="The split.")],
-    row: Annotated[int, Query(ge=0, le=10**12, description="Row in the split, from 0.")],
+    split: SplitOfRow,
+    row: RowNumber,
 ) -> Listing[RowSource]:
     """Say which documents a row of tokens came from, and where in them."""
     await reading.require_dataset(context, dataset_id)
-    return Listing(data=await context.page(lambda: reading.read_sources(context.store, dataset_id, preset, split, row)))
+    return Listing(
+        data=await context.page(lambda: reading_samples.read_sources(context.store, dataset_id, preset, split, row))
+    )

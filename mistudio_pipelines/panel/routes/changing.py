@@ -7,10 +7,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from mistudio_pipelines.api import actions, reading
+from mistudio_pipelines.api import reading
 from mistudio_pipelines.api.context import ApiContext, Context
 from mistudio_pipelines.api.models.datasets import DeletionRequest
-from mistudio_pipelines.api.routes.changing import cancel_dataset, delete_datasets, plan_deletions, retry_dataset
+from mistudio_pipelines.api.routes.changing import (
+    cancel_dataset,
+    delete_datasets,
+    plan_deletions,
+    retry_dataset,
+    update_dataset,
+)
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.panel.forms import Fields, Form
 from mistudio_pipelines.panel.rendering import is_fragment, redirect, render
@@ -35,15 +41,17 @@ async def cancel(request: Request, context: Context, dataset_id: str, fields: Fo
 
 
 @router.post("/datasets/{dataset_id}/update")
-async def update(request: Request, context: Context, dataset_id: str, fields: Form) -> Response:
+async def update(request: Request, context: Context, dataset_id: str) -> Response:
     """Fetch the newest version of a dataset of the Hub, where there is a newer one."""
+    outcome = (await update_dataset(context, dataset_id, Response())).data
+    if not is_fragment(request):
+        return redirect(request, "/datasets", done="newest" if outcome.job_id is None else "updating")
     snapshot = await reading.snapshot_with(context, dataset_id)
-    newer = await context.slowly(lambda: actions.update(context, snapshot, dataset_id))
-    if newer is None and is_fragment(request):
-        message = f"{snapshot.by_id[dataset_id].record.name} is the newest version already."
-        headers = {"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"}
-        return render(request, "notice.html", headers=headers, tone="info", message=message, next_step="")
-    return await _as_it_is_now(request, context, dataset_id, fields)
+    if outcome.job_id is not None:
+        return render_card(request, context, snapshot, dataset_id)
+    message = f"{snapshot.by_id[dataset_id].record.name} is the newest version already."
+    headers = {"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"}
+    return render(request, "notice.html", headers=headers, tone="info", message=message, next_step="")
 
 
 async def _as_it_is_now(request: Request, context: ApiContext, dataset_id: str, fields: Fields) -> Response:

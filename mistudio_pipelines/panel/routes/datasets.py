@@ -23,6 +23,8 @@ _PAGE_SIZE = 50
 # What was done before a page was shown again; an address can only choose one of these sentences.
 DONE = {
     "added": "The download has been started.",
+    "updating": "The newest version is being fetched.",
+    "newest": "It is the newest version already.",
     "deleted": "Deleted.",
     "deleting": "The deletion goes on; the datasets disappear when it has ended.",
 }

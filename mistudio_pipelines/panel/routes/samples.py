@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from mistudio_pipelines.api import reading
+from mistudio_pipelines.api import reading, reading_samples
 from mistudio_pipelines.api.context import ApiContext, Context
 from mistudio_pipelines.errors import MistudioError
 from mistudio_pipelines.panel.rendering import Page, is_fragment, redirect, render
@@ -84,7 +84,7 @@ def _find(context: ApiContext, dataset: Any, query: SampleQuery) -> dict[str, An
     """What the page of samples shows; a question that makes no sense is said beside the search, not instead of it."""
     values: dict[str, Any] = {"query": query, "orders": views.ORDERS, "link": views.query_values, "problem": None}
     try:
-        found = reading.read_samples_page(context, dataset.id, query, views.PREVIEW_CHARACTERS)
+        found = reading_samples.read_samples_page(context, dataset.id, query, views.PREVIEW_CHARACTERS)
     except MistudioError as error:
         nothing: dict[str, Any] = {
             "samples": [],
@@ -150,7 +150,7 @@ async def sample_page(
     def work() -> dict[str, Any]:
         from mistudio_pipelines.tokenization.presets import list_presets
 
-        whole = reading.read_whole(context.store, dataset_id, number)
+        whole = reading_samples.read_whole(context.store, dataset_id, number)
         text = (whole.text or "")[: views.LONGEST_TEXT]
         with context.browsers.open(dataset_id) as browser:
             marked = browser.highlight(text, search)
@@ -184,7 +184,7 @@ async def tokens(
         if not name:
             saved = load_preset(context.store, preset)
             name, revision, secret = saved.tokenizer, saved.tokenizer_revision, saved.token_name
-        return reading.read_tokens(
+        return reading_samples.read_tokens(
             context.store, dataset_id, number, name, revision=revision, token_name=secret, limit=_MOST_PIECES
         )
 

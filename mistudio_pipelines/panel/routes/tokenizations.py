@@ -111,18 +111,14 @@ async def row_page(
     row: Annotated[int, Query(ge=0, le=10**12)] = 0,
 ) -> Response:
     """One row of a tokenization: its tokens, and the documents they came from."""
+    from mistudio_pipelines.store.ids import check_preset_name
+    from mistudio_pipelines.tokenization.proof import read_tokenization
+
     known = await header(context, dataset_id)
-
-    def work() -> dict[str, Any]:
-        from mistudio_pipelines.store.ids import check_preset_name
-        from mistudio_pipelines.tokenization.proof import read_tokenization
-        from mistudio_pipelines.tokenization.row_preview import preview_row
-
-        tokenization = read_tokenization(context.store, dataset_id, check_preset_name(preset))
-        splits = tokenization.rows_by_split
-        chosen = split or next(iter(splits), "")
-        found = preview_row(context.store, dataset_id, preset, chosen, row, _MOST_TOKENS)
-        return {"tokenization": tokenization, "splits": splits, "split": chosen, "found": found}
-
-    values = await context.tokenizing(work)
-    return render(request, "row.html", preset=preset, row=row, **known, **values)
+    tokenization = await context.quickly(
+        lambda: read_tokenization(context.store, dataset_id, check_preset_name(preset))
+    )
+    splits = tokenization.rows_by_split
+    chosen = split or next(iter(splits), "")
+    found = (await api.get_row(context, dataset_id, preset, chosen, row, _MOST_TOKENS)).data
+    return render(request, "row.html", preset=preset, splits=splits, found=found, **known)
