@@ -20,13 +20,13 @@ from starlette.responses import Response
 from mistudio_pipelines import __version__
 from mistudio_pipelines.api.context import ApiContext
 from mistudio_pipelines.api.errors import error_response, http_error, validation_error
-from mistudio_pipelines.api.rate_limit import RETRY_AFTER
+from mistudio_pipelines.api.rate_limit import retry_headers
 from mistudio_pipelines.api.routes import adding, changing, datasets, events, samples, tokenizations
 from mistudio_pipelines.api.security import SecurityMiddleware
 from mistudio_pipelines.api.settings import ApiSettings
 from mistudio_pipelines.api.tidying import tidy_for_ever
 from mistudio_pipelines.errors import MistudioError
-from mistudio_pipelines.panel.pages import add_panel
+from mistudio_pipelines.panel.pages import add_panel, answer_error
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -80,7 +80,7 @@ def build_application(settings: ApiSettings, instance: dg.DagsterInstance | None
     )
     for topic in (datasets, adding, changing, samples, tokenizations, events):
         application.include_router(topic.router, prefix="/api")
-    application.add_middleware(SecurityMiddleware, settings=settings)
+    application.add_middleware(SecurityMiddleware, settings=settings, answer=answer_error)
     _add_error_handlers(application)
     _document_errors_as_they_are(application)
     add_panel(application)
@@ -94,8 +94,7 @@ def _operation_id(route: APIRoute) -> str:
 def _add_error_handlers(application: FastAPI) -> None:
     @application.exception_handler(MistudioError)
     async def known(_: Request, error: MistudioError) -> Response:
-        wait = error.details.get(RETRY_AFTER)
-        return error_response(error, headers={} if wait is None else {"Retry-After": str(wait)})
+        return error_response(error, headers=retry_headers(error))
 
     @application.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:

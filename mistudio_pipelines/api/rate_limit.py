@@ -13,7 +13,13 @@ from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.progress import format_seconds
 
 SECONDS = 3600.0
-RETRY_AFTER = "retry_after_seconds"
+_RETRY_AFTER = "retry_after_seconds"
+
+
+def retry_headers(error: MistudioError) -> dict[str, str]:
+    """The header that says when to try again, where an error knows."""
+    wait = error.details.get(_RETRY_AFTER)
+    return {} if wait is None else {"Retry-After": str(wait)}
 
 
 class DownloadLimit:
@@ -53,12 +59,13 @@ class DownloadLimit:
                 self._started.popleft()
             if self._most and len(self._started) >= self._most:
                 wait = math.ceil(self._started[0] + SECONDS - now)
+                started = "1 download was" if self._most == 1 else f"{self._most} downloads were"
                 raise MistudioError(
                     ErrorCode.TOO_MANY_REQUESTS,
-                    f"{self._most} downloads were started in the last hour, which is the limit.",
+                    f"{started} started in the last hour, which is the limit.",
                     f"Try again in {format_seconds(wait)}.",
                     transient=True,
-                    details={"limit": self._most, RETRY_AFTER: wait},
+                    details={"limit": self._most, _RETRY_AFTER: wait},
                 )
             self._started.append(now)
             return now

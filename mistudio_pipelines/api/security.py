@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 
-from mistudio_pipelines.api.errors import error_response, unexpected
+from mistudio_pipelines.api.errors import unexpected
 from mistudio_pipelines.api.settings import ApiSettings, is_path_prefix
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.hub.secrets import scrub
@@ -26,6 +27,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Answer = Callable[[Scope, MistudioError], Response]
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -151,11 +153,18 @@ def _single(headers: Headers, name: str) -> str | None:
 
 
 class SecurityMiddleware:
-    """Refuses what `refuse_request` refuses, limits bodies, and puts the headers for browsers on every answer."""
+    """Refuses what `refuse_request` refuses, limits bodies, and puts the headers for browsers on every answer.
 
-    def __init__(self, app: Application, settings: ApiSettings) -> None:
+    Args:
+        app: What is behind it.
+        settings: Of the API.
+        answer: Makes the answer to what is refused, and to what failed in a way that nobody foresaw.
+    """
+
+    def __init__(self, app: Application, settings: ApiSettings, answer: Answer) -> None:
         self._app = app
         self._settings = settings
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -177,14 +186,14 @@ class SecurityMiddleware:
             await secure(message)
 
         try:
+            if error is None:
+                try:
+                    await self._app(scope, receive, noting_status)
+                except Exception as failure:  # noqa: BLE001  (nothing above may see it: it could hold what was asked)
+                    log_event("request_failed", level="error", path=path, reason=scrub(traceback_of(failure)))
+                    error = None if status else unexpected()
             if error is not None:
-                await error_response(error)(scope, receive, noting_status)
-            else:
-                await self._app(scope, receive, noting_status)
-        except Exception as failure:  # noqa: BLE001  (nothing above may see it: it could hold what was asked)
-            log_event("request_failed", level="error", path=path, reason=scrub(traceback_of(failure)))
-            if not status:
-                await error_response(unexpected())(scope, receive, noting_status)
+                await self._answer(scope, error)(scope, receive, noting_status)
         finally:
             if scope["method"] not in READING_METHODS:
                 seconds = round(time.monotonic() - started, 3)

@@ -59,6 +59,20 @@ def test_without_javascript_the_form_checks_and_adds_too(client: TestClient, wor
     assert f'href="/datasets/{record.id}"' in again
 
 
+def test_a_download_over_the_limit_is_said_above_the_form_with_when_to_try_again(
+    workshop: Workshop, tmp_path: Path, local_hub: HubServer
+) -> None:
+    settings = ApiSettings(workshop.store.root, tmp_path / "home", downloads_per_hour=1)
+    with make_client(settings, workshop) as client:
+        send(client, "/datasets", 303, repo_id="someone/texts")
+        refused = client.post("/datasets", content="repo_id=someone%2Fother", headers=FORM)
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["retry-after"]) <= 3600
+    assert "1 download was started in the last hour" in refused.text
+    assert "Try again in " in refused.text
+    assert 'value="someone/other"' in refused.text
+
+
 def test_splits_of_the_repository_that_was_typed_before_are_not_asked_of_another(
     client: TestClient, workshop: Workshop
 ) -> None:

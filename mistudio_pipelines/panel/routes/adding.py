@@ -15,6 +15,7 @@ from starlette.responses import Response
 from mistudio_pipelines.api.context import Context
 from mistudio_pipelines.api.errors import status_of, validation_error
 from mistudio_pipelines.api.models.adding import AddingPlan, DownloadRequest, LocalRequest, PlanRequest
+from mistudio_pipelines.api.rate_limit import retry_headers
 from mistudio_pipelines.api.routes.adding import add_local, download_dataset, plan_dataset
 from mistudio_pipelines.api.routes.changing import get_job
 from mistudio_pipelines.errors import MistudioError
@@ -108,7 +109,7 @@ async def _list_again(
 ) -> Response:
     """The page with the form as it was filled in, and what is wrong with it."""
     values = await list_values(context)
-    status = 200 if problem is None else status_of(problem)
+    status, headers = (200, {}) if problem is None else (status_of(problem), retry_headers(problem))
     return render(
-        request, "datasets.html", status, form=form, problem=problem, plan=plan, done=None, job=None, **values
+        request, "datasets.html", status, headers, form=form, problem=problem, plan=plan, done=None, job=None, **values
     )
