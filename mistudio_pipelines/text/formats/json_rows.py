@@ -6,7 +6,7 @@ begins (`json_files.py`, `json_stream.py`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from itertools import chain
 from typing import Any
 
@@ -92,19 +92,20 @@ class RowTables:
 
 def infer_type(values: Collection[Any], depth: int = 0) -> pa.DataType:
     """The smallest type that holds JSON values; text where they have nothing else in common."""
+    # An object without keys is kept as null, for Parquet has no such struct; an earlier block may know what it is.
+    values = [value for value in values if value is not None and value != {}]
     kinds = {type(value) for value in values}
-    kinds.discard(type(None))
     if not kinds:
         return pa.null()
     if kinds == {bool}:
         return pa.bool_()
     if kinds == {int}:
-        fits = all(value is None or value in _INT64 for value in values)
+        fits = all(value in _INT64 for value in values)
         return pa.int64() if fits else pa.string()
     if kinds <= {int, float}:
         return pa.float64()
     if kinds == {list} and depth < _DEEPEST_NESTING:
-        return pa.list_(infer_type(list(chain.from_iterable(filter(None, values))), depth + 1))
+        return pa.list_(infer_type(list(chain.from_iterable(values)), depth + 1))
     if kinds == {dict} and depth < _DEEPEST_NESTING:
         return _infer_struct(values, depth)
     return pa.string()
@@ -120,14 +121,12 @@ def build_array(values: list[Any], data_type: pa.DataType) -> pa.Array:
         return pa.array([_coerce(value, data_type) for value in values], type=data_type)
 
 
-def _infer_struct(values: Iterable[Any], depth: int) -> pa.DataType:
-    present = [value for value in values if value]
-    names = list(dict.fromkeys(chain.from_iterable(present)))
+def _infer_struct(values: Collection[dict[str, Any]], depth: int) -> pa.DataType:
+    names = list(dict.fromkeys(chain.from_iterable(values)))
     if len(names) > MOST_STRUCT_FIELDS:
         return pa.string()
-    fields = [(name, infer_type([value.get(name) for value in present], depth + 1)) for name in names]
-    # An object without keys is kept as null: Parquet has no such struct.
-    return pa.struct(fields) if fields else pa.null()
+    fields = [(name, infer_type([value.get(name) for value in values], depth + 1)) for name in names]
+    return pa.struct(fields)
 
 
 def _coerce(value: Any, data_type: pa.DataType) -> Any:
@@ -135,6 +134,8 @@ def _coerce(value: Any, data_type: pa.DataType) -> Any:
         return None
     if pa.types.is_string(data_type):
         return json_text(value)
+    if value == {} and not pa.types.is_struct(data_type):
+        return None
     if pa.types.is_floating(data_type):
         return _as_float(value)
     if pa.types.is_list(data_type):

@@ -74,6 +74,13 @@ def test_only_a_line_feed_ends_a_line(tmp_path):
         ({"a": 1}, "x", ['{"a": 1}', "x"]),
         ([1, 2], 3, ["[1, 2]", "3"]),
         ({}, None, [None, None]),
+        (True, {}, [True, None]),
+        (1.5, {}, [1.5, None]),
+        ([1], {}, [[1], None]),
+        ({}, True, [None, True]),
+        ([True], [{}], [[True], [None]]),
+        ({"a": {}}, {"a": 1}, [{"a": None}, {"a": 1}]),
+        ({"a": 1}, {}, [{"a": 1}, {"a": None}]),
         ("2024-01-01", "x", ["2024-01-01", "x"]),
     ],
 )
