@@ -1,12 +1,11 @@
 """A raw dataset of any size out of the benchmark corpus, for the benchmarks of ingestion and search.
 
-Texts are halves of two documents joined at random, so that the vocabulary of neighbouring words goes on growing and
-nothing is an exact copy. The last eighth is split `test`.
+The files are as conversion writes them. Texts are halves of two documents joined at random, so that the vocabulary of
+neighbouring words goes on growing and nothing is an exact copy. The last eighth is split `test`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 from pathlib import Path
@@ -16,9 +15,9 @@ import pyarrow.parquet as pq
 
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import Manifest, RawFile, write_manifest
+from mistudio_pipelines.text.parquet_writer import ParquetPart
 
 DATA = Path(os.environ.get("MISTUDIO_BENCHMARK_DATA", "../shared/data")) / "corpus"
-ROW_GROUP = 250
 
 
 def make_mixed_corpus(store: DataStore, dataset_id: str, megabytes: int) -> int:
@@ -52,10 +51,10 @@ def make_mixed_corpus(store: DataStore, dataset_id: str, megabytes: int) -> int:
                 "text": pa.array(chosen),
             }
         )
-        pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP)
-        content = path.read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
-        files.append(RawFile(path=path.name, split=split, rows=len(chosen), size=len(content), sha256=sha256))
+        part = ParquetPart(path)
+        part.write(table)
+        size, sha256 = part.close()
+        files.append(RawFile(path=path.name, split=split, rows=len(chosen), size=size, sha256=sha256))
         samples += len(chosen)
     manifest = Manifest(
         dataset_id=dataset_id, source="local", revision="benchmark", text_column="text", files=tuple(files)

@@ -152,6 +152,29 @@ def test_parquet_with_large_row_groups_is_rewritten_with_small_ones(tmp_path, st
     assert file.sha256 == file_sha256(store.raw(ID) / file.path)
 
 
+def test_long_texts_have_small_row_groups_and_neither_dictionaries_nor_bounds_in_the_footer(tmp_path, store):
+    """Reading one sample would decode the dictionary of all; and footers are held in memory."""
+    texts = [f"text {number} " * 60 for number in range(2500)]
+    languages = ["en" if number % 3 else "de" for number in range(2500)]
+    notes = [{"score": number, "tags": ["a", "b"]} for number in range(2500)]
+    path = write_parquet(tmp_path / "a.parquet", 2500, 2500, text=texts, language=languages, notes=notes)
+
+    manifest = build(store, [source(path, "parquet")])
+
+    written = store.raw(ID) / manifest.files[0].path
+    assert pq.read_table(written).equals(pq.read_table(path))
+    metadata = pq.read_metadata(written)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    assert max(group.total_byte_size for group in groups) < 400_000
+    columns = {groups[0].column(number).path_in_schema: groups[0].column(number) for number in range(4)}
+    text, language = columns.pop("text"), columns.pop("language")
+    assert not text.has_dictionary_page
+    assert text.statistics is None
+    assert language.has_dictionary_page
+    assert (language.statistics.min, language.statistics.max) == ("de", "en")
+    assert all(column.statistics is not None for column in columns.values())
+
+
 def test_downloaded_files_are_taken_over_without_a_second_copy_and_removed(tmp_path, store):
     folder = store.raw_partial(ID) / "download"
     kept = write_parquet(folder / "kept.parquet", 50, 10)
