@@ -24,7 +24,7 @@ from mistudio_pipelines_tests.defs.conftest import SAMPLE_TOKENIZER
 from mistudio_pipelines_tests.live.stack import Stack, parquet_bytes
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
@@ -250,6 +250,57 @@ def test_a_file_is_uploaded_and_datasets_are_deleted_together_after_they_were_na
     expect(page.get_by_text("Deleted.")).to_be_visible(timeout=SECONDS)
     for name in names:
         expect(page.locator("li.dataset", has_text=name)).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_without_javascript_a_download_is_cancelled_and_datasets_are_deleted_together(
+    browser: Browser, url: str, stack: Stack
+) -> None:
+    from playwright.sync_api import expect
+
+    for name in ("one", "two"):
+        content = parquet_bytes([secrets.token_hex(5000) for _ in range(100)])
+        stack.hub.add_repository(f"plain/{name}", {"data/train.parquet": content})
+        stack.hub.faults.slow(f"plain/{name}/*parquet", 30_000)
+    with watched_page(browser, url, java_script_enabled=False) as page:
+        for name in ("one", "two"):
+            page.goto("/datasets")
+            page.get_by_label("HuggingFace repository").fill(f"plain/{name}")
+            page.get_by_role("button", name="Download Dataset from HuggingFace").click()
+            expect(page.get_by_text("The download has been started.")).to_be_visible()
+        card = page.locator("li.dataset", has_text="plain/one")
+        expect(card.locator(".badge")).to_have_text("Downloading")
+        _reload_until(stack, page, card.get_by_role("button", name="Cancel"))
+        card.get_by_role("button", name="Cancel").click()
+        expect(page).to_have_url(re.compile("/datasets$"))
+        _reload_until(stack, page, card.get_by_role("button", name="Retry Download"))
+        stack.hub.faults.clear()
+
+        page.goto("/datasets?search=plain/")
+        page.get_by_role("checkbox", name="Choose plain/one").check()
+        page.get_by_role("checkbox", name="Choose plain/two").check()
+        page.get_by_role("button", name="Delete chosen").click()
+        expect(page.get_by_role("heading", name="Delete 2 datasets?")).to_be_visible()
+        for name in ("one", "two"):
+            expect(page.locator(".deletion-list")).to_contain_text(f"plain/{name}")
+        runs = page.get_by_role("checkbox", name="Cancel the runs that are working on them")
+        if runs.count():
+            runs.check()
+        page.get_by_role("button", name="Delete").click()
+        expect(page.get_by_text(re.compile("Deleted\\.|The deletion goes on"))).to_be_visible(timeout=SECONDS)
+        page.goto("/datasets?search=plain/")
+        _reload_until(stack, page, page.get_by_text(re.compile("^No dataset")))
+    assert [one for one in stack.datasets().values() if (one.record.repository or "").startswith("plain/")] == []
+
+
+def _reload_until(stack: Stack, page: Page, part: Locator) -> None:
+    """Load the page again until it shows something."""
+
+    def look() -> bool:
+        page.reload()
+        return part.is_visible()
+
+    stack.wait(look, what=f"{part} on the page")
 
 
 def test_the_keyboard_alone_leads_everywhere_and_back(page: Page, dataset: str) -> None:
