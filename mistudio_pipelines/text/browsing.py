@@ -19,6 +19,7 @@ from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.store.manifest import MANIFEST_NAME, Manifest, read_manifest
 from mistudio_pipelines.text.filtering import Filters, page_of_ranges, page_of_tokens
 from mistudio_pipelines.text.fingerprint import fingerprint_of
+from mistudio_pipelines.text.parquet_writer import ROW_GROUP_ROWS
 from mistudio_pipelines.text.query import Node, parse_query, positive_phrases
 from mistudio_pipelines.text.reading import read_samples
 from mistudio_pipelines.text.sample_index import SUMMARY_NAME, index_error
@@ -184,9 +185,11 @@ class SampleBrowser:
     def _read(self, manifest: Manifest, numbers: list[int]) -> dict[int, dict[str, Any]]:
         """Samples by number; scattered ones are all decoding, which two threads do in half the time."""
         ordered = sorted(numbers)
-        middle = len(ordered) // 2
-        parts = [part for part in (ordered[:middle], ordered[middle:]) if part]
         raw = self._store.raw(self._dataset_id)
+        if ordered[-1] - ordered[0] < ROW_GROUP_ROWS:  # both threads would decode the same row groups
+            return dict(zip(ordered, read_samples(raw, manifest, ordered).to_pylist(), strict=True))
+        middle = len(ordered) // 2
+        parts = (ordered[:middle], ordered[middle:])
         with ThreadPoolExecutor(len(parts)) as threads:
             tables = threads.map(lambda part: read_samples(raw, manifest, part).to_pylist(), parts)
             return dict(zip(ordered, chain.from_iterable(tables), strict=True))
