@@ -46,14 +46,8 @@ def read_condition(store: DataStore, dataset_id: str) -> Condition:
     """Look what of a dataset is on disk."""
     names = store.names(dataset_id)
     raw, raw_bytes = _read_part(names.raw, MANIFEST_NAME)
-    tokenizations = _read_tokenizations(names.tokenized)
-    return Condition(
-        raw,
-        raw_bytes,
-        index=_read_index(names),
-        tokenizations=tuple(sorted(preset for preset, is_whole in tokenizations.items() if is_whole)),
-        damaged_tokenizations=tuple(sorted(preset for preset, is_whole in tokenizations.items() if not is_whole)),
-    )
+    whole, damaged = _read_tokenizations(names.tokenized)
+    return Condition(raw, raw_bytes, _read_index(names), whole, damaged)
 
 
 def _read_index(names: DatasetNames) -> PartCondition:
@@ -77,18 +71,17 @@ def _read_part(folder: str, description: str) -> tuple[PartCondition, int]:
     return "complete" if _are_whole(folder, sizes) else "damaged", sum(size for _, size in sizes)
 
 
-def _read_tokenizations(folder: str) -> dict[str, bool]:
-    """Each tokenization, and whether it is whole. A folder without a description is no tokenization yet."""
-    found: dict[str, bool] = {}
+def _read_tokenizations(folder: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The whole and the damaged tokenizations. A folder without a description is no tokenization yet."""
     try:
-        names = [entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")]
+        names = sorted(os.listdir(folder))  # noqa: PTH208  (thousands for a list: making paths would take longest)
     except (FileNotFoundError, NotADirectoryError):
-        return found
+        return (), ()
+    found: dict[PartCondition, list[str]] = {"complete": [], "missing": [], "damaged": []}
     for name in names:
-        condition, _ = _read_part(f"{folder}/{name}", TOKENIZATION_NAME)
-        if condition != "missing":
-            found[name] = condition == "complete"
-    return found
+        if not name.startswith("."):
+            found[_read_part(f"{folder}/{name}", TOKENIZATION_NAME)[0]].append(name)
+    return tuple(found["complete"]), tuple(found["damaged"])
 
 
 def _files_of(content: bytes) -> FileSizes:

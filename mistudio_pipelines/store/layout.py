@@ -112,7 +112,11 @@ class DataStore:
 
     def record(self, dataset_id: str) -> Path:
         """The dataset's record."""
-        return self.metadata_root / f"{check_dataset_id(dataset_id)}.json"
+        return Path(self.record_name(dataset_id))
+
+    def record_name(self, dataset_id: str) -> str:
+        """Where the dataset's record is, as a plain string: see `names`."""
+        return f"{self.metadata_root}/{check_dataset_id(dataset_id)}.json"
 
     def statistics(self, dataset_id: str) -> Path:
         """The dataset's statistics."""

@@ -109,9 +109,8 @@ def read_record(store: DataStore, dataset_id: str) -> DatasetRecord:
     Raises:
         MistudioError: `unknown_dataset` where there is none, `data_corrupt` where it cannot be read.
     """
-    path = store.record(dataset_id)
     try:
-        return read_remembered(path, DatasetRecord.model_validate_json)
+        return read_remembered(store.record_name(dataset_id), DatasetRecord.model_validate_json)
     except FileNotFoundError as error:
         raise MistudioError(
             ErrorCode.UNKNOWN_DATASET,
@@ -121,7 +120,7 @@ def read_record(store: DataStore, dataset_id: str) -> DatasetRecord:
     except (ValidationError, ValueError) as error:
         raise MistudioError(
             ErrorCode.DATA_CORRUPT,
-            f"The record of dataset {dataset_id} ({path.name}) cannot be read.",
+            f"The record of dataset {dataset_id} ({store.record(dataset_id).name}) cannot be read.",
             f"Restore it from a backup, or delete the dataset: `mistudio delete {dataset_id}`.",
         ) from error
 
