@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NOT_FOUND = "no Chromium: install Debian's (`apt-get install chromium`), or put one on PATH"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _SECONDS_TO_INSTALL = 600
+_MILLISECONDS = 20_000
 
 # Answers that say what is wrong (404, 409 …) are noted by the browser too, and htmx notes a search that the next letter
 # has made needless; both are looked at where they come.
@@ -45,8 +46,9 @@ def find_browser() -> str | None:
 @contextmanager
 def running_browser(path: str) -> Iterator[Browser]:
     """A browser without a window."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=_MILLISECONDS)  # its own five seconds are too few for two busy cores
     # Chromium does not start its sandbox for root, which is who runs in containers.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
@@ -70,7 +72,7 @@ def watched_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     own = urlsplit(url).netloc
     context = browser.new_context(base_url=url, **options)
     context.add_init_script(_WATCH_SHIFTS)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(_MILLISECONDS)
     page = context.new_page()
 
     def note_console(message: Any) -> None:

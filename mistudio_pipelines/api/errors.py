@@ -98,7 +98,7 @@ _EXAMPLES: Mapping[int, tuple[ErrorCode, str, str, dict[str, Any]]] = {
     403: (
         ErrorCode.READ_ONLY,
         "This server only shows datasets: it runs in read-only mode.",
-        "Start it without --read-only to change anything.",
+        "Start it without `--read-only` to change anything.",
         {},
     ),
     404: (ErrorCode.UNKNOWN_DATASET, "There is no dataset ds_stories_a1b2c3.", "`mistudio list` shows them.", {}),

@@ -49,7 +49,9 @@ async def snapshot_with(context: ApiContext, dataset_id: str) -> Snapshot:
         snapshot = await context.snapshots.get(most_seconds_old=0)  # it was added a moment ago
     if dataset_id not in snapshot.by_id:
         raise MistudioError(
-            ErrorCode.UNKNOWN_DATASET, f"There is no dataset {dataset_id}.", "GET /api/datasets lists the datasets."
+            ErrorCode.UNKNOWN_DATASET,
+            f"There is no dataset {dataset_id}.",
+            "The list of datasets shows which there are.",
         )
     return snapshot
 

@@ -70,7 +70,7 @@ def refuse_request(method: str, path: str, headers: Headers, settings: ApiSettin
         return MistudioError(
             ErrorCode.HOST_NOT_ALLOWED,
             "This server does not answer under that host name.",
-            "Use http://127.0.0.1, or name the host with --allowed-host.",
+            "Use http://127.0.0.1, or name the host with `--allowed-host`.",
         )
     if (method not in READING_METHODS or path.startswith("/api/")) and not is_own_site(method, host, headers):
         return MistudioError(
@@ -84,7 +84,7 @@ def refuse_request(method: str, path: str, headers: Headers, settings: ApiSettin
         return MistudioError(
             ErrorCode.READ_ONLY,
             "This server only shows datasets: it runs in read-only mode.",
-            "Start it without --read-only to change anything.",
+            "Start it without `--read-only` to change anything.",
         )
     return _refuse_body(path, headers) if path.startswith("/api/") else None
 

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse
+from markupsafe import Markup, escape
 from starlette.responses import RedirectResponse, Response
 
 from mistudio_pipelines import __version__
@@ -109,6 +110,7 @@ def environment() -> jinja2.Environment:
         when=format_time,
         iso=_iso,
         plural=plural,
+        prose=prose,
         short=short_count,
         visible=visible,
     )
@@ -123,6 +125,14 @@ def format_time(moment: datetime) -> str:
 def plural(count: int, noun: str, many: str | None = None) -> str:
     """A number with its noun: `1 sample`, `2,000 samples`."""
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def prose(text: str) -> Markup:
+    """A sentence with its commands, which are between backquotes, as code; everything is escaped."""
+    parts = [escape(part) for part in text.split("`")]
+    if len(parts) % 2 == 0:  # one that nothing closes is only a character
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def short_count(count: float) -> str:

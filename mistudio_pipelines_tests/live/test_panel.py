@@ -12,16 +12,10 @@ import pytest
 
 from mistudio_pipelines.api.settings import ApiSettings
 from mistudio_pipelines_tests.api.conftest import served
-from mistudio_pipelines_tests.browser import (
-    NOT_FOUND,
-    accessibility_problems,
-    find_browser,
-    layout_shifts,
-    running_browser,
-    watched_page,
-)
+from mistudio_pipelines_tests.browser import accessibility_problems, layout_shifts, watched_page
 from mistudio_pipelines_tests.defs.conftest import SAMPLE_TOKENIZER
 from mistudio_pipelines_tests.live.stack import Stack, parquet_bytes
+from mistudio_pipelines_tests.panel.conftest import browser as browser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -31,16 +25,6 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 REPOSITORY = "roneneldan/TinyStories"
 # Loading, queueing and running on two busy cores.
 SECONDS = 90_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = find_browser()
-    if path is None:
-        pytest.skip(NOT_FOUND)
-    pytest.importorskip("playwright", reason="playwright is not installed")
-    with running_browser(path) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +142,8 @@ def test_journey_2_samples_are_searched_and_filtered_and_the_view_can_be_shared(
     expect(text.locator("mark").first).to_have_text("artificial")
     sample.get_by_label(re.compile("tokenizer", re.IGNORECASE)).fill(str(SAMPLE_TOKENIZER))
     sample.get_by_role("button", name="Show tokens").click()
-    expect(sample.locator(".token").nth(3)).to_be_visible()
+    # The first look at a tokenizer loads the libraries for it.
+    expect(sample.locator(".token").nth(3)).to_be_visible(timeout=SECONDS)
 
     page.get_by_label("Most tokens").fill("21")
     page.get_by_label("Most tokens").press("Enter")

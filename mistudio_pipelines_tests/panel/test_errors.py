@@ -26,7 +26,7 @@ REFUSED = [
     ({"origin": f"https://{HOSTILE}"}, "Requests from other sites are refused.", "panel&#39;s own pages"),
     ({"host": "evil.example"}, "does not answer under that host name.", "--allowed-host"),
     ({"host": HOSTILE}, "does not answer under that host name.", "--allowed-host"),
-    ({}, "read-only mode.", "Start it without --read-only"),
+    ({}, "read-only mode.", "Start it without <code>--read-only</code>"),
 ]
 
 

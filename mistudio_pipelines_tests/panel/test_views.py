@@ -10,13 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mistudio_pipelines.api.models.datasets import DatasetSummary, OrphanedPath, Storage
+from mistudio_pipelines.api.models.samples import TokenPiece
 from mistudio_pipelines.api.models.tokenizations import DatasetTokenization, PresetRequest
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.panel.forms import Fields, adding_values, parse_fields
-from mistudio_pipelines.panel.rendering import address, plural, short_count, visible
+from mistudio_pipelines.panel.rendering import address, plural, prose, short_count, visible
 from mistudio_pipelines.panel.views.cards import make_card
 from mistudio_pipelines.panel.views.history import history_lines
-from mistudio_pipelines.panel.views.samples import page_numbers, query_values, stretches, usual_ranges
+from mistudio_pipelines.panel.views.samples import (
+    page_numbers,
+    pieces_of_characters,
+    query_values,
+    stretches,
+    usual_ranges,
+)
 from mistudio_pipelines.panel.views.storage import storage_bar
 from mistudio_pipelines.panel.views.tokenizations import preset_values, startable, tokenizer_names
 from mistudio_pipelines.text.sample_query import SampleQuery
@@ -190,3 +197,34 @@ def test_numbers_are_said_as_people_say_them() -> None:
         *("0", "999", "9,999", "10 k", "54.2 M", "2 G"),
     ]
     assert [plural(one, "sample") for one in (0, 1, 2000)] == ["0 samples", "1 sample", "2,000 samples"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Run `mistudio up`, then retry.", "Run <code>mistudio up</code>, then retry."),
+        ("`a` and `<b>`", "<code>a</code> and <code>&lt;b&gt;</code>"),
+        ("5` is <i>", "5` is &lt;i&gt;"),
+        ("", ""),
+    ],
+)
+def test_commands_in_sentences_are_shown_as_code(text: str, shown: str) -> None:
+    assert prose(text) == shown
+
+
+@given(st.text(alphabet="`<>&\"'a "))
+def test_a_sentence_is_never_markup_whatever_is_in_it(text: str) -> None:
+    shown = prose(text).replace("<code>", "").replace("</code>", "")
+    assert not set("<>\"'") & set(shown)
+    assert prose(text).unescape().replace("<code>", "`").replace("</code>", "`") == text
+
+
+def test_a_character_that_is_cut_into_several_tokens_is_shown_once() -> None:
+    def piece(text: str, start: int | None, end: int | None, *, special: bool = False) -> TokenPiece:
+        return TokenPiece(id=1, text=text, start=start, end=end, special=special)
+
+    whole = piece("<s>", None, None, special=True)
+    pieces = [whole, whole, piece("r", 0, 1), piece("é", 1, 2), piece("é", 1, 2), piece("é", 2, 3), piece("", 3, 3)]
+    shown = pieces_of_characters(pieces)
+    assert [one for one, _ in shown] == pieces
+    assert [goes_on for _, goes_on in shown] == [False, False, False, False, True, False, False]

@@ -190,4 +190,6 @@ async def tokens(
 
     found = await context.tokenizing(work)
     template = "tokens.html" if is_fragment(request) else "tokens_page.html"
-    return render(request, template, number=number, tokens=found, **known)
+    return render(
+        request, template, number=number, tokens=found, pieces=views.pieces_of_characters(found.pieces), **known
+    )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from mistudio_pipelines.api.models.samples import TokenPiece
 from mistudio_pipelines.text.sample_query import SampleQuery
 
 PAGE_SIZE: Final = 50
@@ -56,6 +57,20 @@ class Choice:
     value: str = ""
     least: int | None = None
     most: int | None = None
+
+
+def pieces_of_characters(pieces: Sequence[TokenPiece]) -> list[tuple[TokenPiece, bool]]:
+    """Tokens of a text, each with whether it is a further part of the characters that the token before it stands for.
+
+    Tokenizers of bytes cut a character into several tokens, all of which stand for the whole of it.
+    """
+    shown: list[tuple[TokenPiece, bool]] = []
+    before: tuple[int | None, int | None] | None = None
+    for piece in pieces:
+        place = (piece.start, piece.end)
+        shown.append((piece, place == before and bool(piece.text) and not piece.special))
+        before = place
+    return shown
 
 
 def query_values(query: SampleQuery) -> dict[str, Any]:
