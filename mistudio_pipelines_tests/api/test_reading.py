@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,12 @@ def test_the_documentation_is_complete(client: TestClient) -> None:
                 if int(status) >= 400:
                     assert answer["content"]["application/json"]["example"]["error"]["code"], where
     assert "never stored" in document["paths"]["/api/datasets/plan"]["post"]["description"]
+
+
+def test_every_request_is_in_the_document(client: TestClient) -> None:
+    paths = client.get("/api/openapi.json").json()["paths"]
+    described = {f"{method.upper()} {address}" for address, operations in paths.items() for method in operations}
+    written = re.findall(
+        r"^\| `([^`]+)` \|", (Path(__file__).parents[2] / "docs" / "rest.md").read_text(), re.MULTILINE
+    )
+    assert sorted(written) == sorted(described)
