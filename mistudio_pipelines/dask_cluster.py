@@ -8,8 +8,10 @@ Dagster's own `dask_executor` is not used: it skips mapped steps and reports suc
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,13 +25,16 @@ if TYPE_CHECKING:
 
 _SECONDS_TO_CONNECT = 10.0
 _SECONDS_TO_WAIT_FOR_WORKERS = 60.0
+_SECONDS_WITHOUT_WORKERS = 60.0
+_SECONDS_BETWEEN_LOOKS = 2.0
 
 
 @contextmanager
 def cluster_executor(address: str, store: DataStore) -> Iterator[Executor]:
     """An executor that runs on the workers of a Dask cluster.
 
-    A worker that dies costs the shards it was at: Dask gives them to another.
+    A worker that dies costs the shards it was at: Dask gives them to another. Where none is left, others may join
+    for a minute.
 
     Args:
         address: Of the scheduler, `tcp://host:8786`.
@@ -37,13 +42,60 @@ def cluster_executor(address: str, store: DataStore) -> Iterator[Executor]:
 
     Raises:
         MistudioError: `invalid_config` where Dask is not installed, the address is none, or a worker is not fit;
-            `cluster_unreachable` where no scheduler answers or no worker comes.
+            `cluster_unreachable` where no scheduler answers or no worker comes, also while the block runs;
+            `worker_lost` where a shard has ended several workers.
     """
     with _connect(address) as client:
         _check_workers(client, store)
-        # pure=False: a function that writes files is not skipped because it ran with the same arguments before.
-        executor: Executor = client.get_executor(pure=False)
-        yield executor
+        with _noticing_losses(client, address):
+            # pure=False: a function that writes files is not skipped because it ran with the same arguments before.
+            executor: Executor = client.get_executor(pure=False)
+            yield executor
+
+
+@contextmanager
+def _noticing_losses(client: Client, address: str) -> Iterator[None]:
+    """Say what became of the cluster where futures of the block end without an answer, or would wait for ever."""
+    from distributed import KilledWorker
+
+    ended, no_worker = threading.Event(), threading.Event()
+    watching = threading.Thread(target=_watch_workers, args=(client, ended, no_worker), daemon=True)
+    watching.start()
+    try:
+        yield
+    except KilledWorker as error:
+        raise MistudioError(
+            ErrorCode.WORKER_LOST,
+            f"A shard ended one worker of the Dask cluster at {address} after another, {error.last_worker.address} "
+            "as the last.",
+            "Look in the workers' logs; most often each needs more memory (`--memory-limit`), or fewer threads.",
+        ) from error
+    except CancelledError as error:
+        if no_worker.is_set():
+            raise _no_worker(address) from error
+        raise _unreachable(
+            f"The Dask scheduler at {address} was lost during the work.",
+            "Start it and its workers again, then retry.",
+        ) from error
+    finally:
+        ended.set()
+
+
+def _watch_workers(client: Client, ended: threading.Event, no_worker: threading.Event) -> None:
+    """Cancel all that waits where there has been no worker for a while: Dask would wait for ever."""
+    since = time.monotonic()
+    while not ended.wait(_SECONDS_BETWEEN_LOOKS):
+        try:
+            workers = client.nthreads()
+        except (OSError, RuntimeError, TimeoutError):
+            workers = None
+        # That the scheduler is lost is noticed by its futures.
+        if workers or workers is None or client.status != "running":
+            since = time.monotonic()
+        elif time.monotonic() - since > _SECONDS_WITHOUT_WORKERS:
+            no_worker.set()
+            client.close()
+            return
 
 
 def _connect(address: str) -> Client:
@@ -73,10 +125,12 @@ def _connect(address: str) -> Client:
         client.wait_for_workers(1, timeout=_SECONDS_TO_WAIT_FOR_WORKERS)
     except TimeoutError as error:
         client.close()
-        raise _unreachable(
-            f"The Dask scheduler at {address} has no worker.", f"Start some with `dask worker {address}`."
-        ) from error
+        raise _no_worker(address) from error
     return client
+
+
+def _no_worker(address: str) -> MistudioError:
+    return _unreachable(f"The Dask scheduler at {address} has no worker.", f"Start some with `dask worker {address}`.")
 
 
 def _unreachable(message: str, next_step: str) -> MistudioError:

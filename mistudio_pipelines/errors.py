@@ -71,6 +71,7 @@ class ErrorCode(StrEnum):
     PORT_IN_USE = "port_in_use"
     SERVER_UNREACHABLE = "server_unreachable"
     CLUSTER_UNREACHABLE = "cluster_unreachable"
+    WORKER_LOST = "worker_lost"
     RUN_FAILED = "run_failed"
     INTERNAL = "internal"
 

@@ -6,8 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import pytest
+
+from mistudio_pipelines.defs.resources import ShardExecutor
+from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.processes import ask_for_large_pages, process_start
+from mistudio_pipelines.store.layout import DataStore
 
 
 def test_a_process_has_the_same_start_every_time_and_none_once_it_is_gone() -> None:
@@ -49,6 +55,16 @@ if __name__ == "__main__":
     while any(process_start(pid) for pid in workers):
         assert time.monotonic() < deadline, "workers live on"
         time.sleep(0.05)
+
+
+def test_a_worker_process_that_is_ended_from_outside_is_one_sentence(tmp_path: Path) -> None:
+    pool = ShardExecutor(kind="processes", workers=1)
+    with (
+        pytest.raises(MistudioError, match="worker processes was ended") as caught,
+        pool.start(DataStore(tmp_path)) as executor,
+    ):
+        executor.submit(os._exit, 9).result()
+    assert caught.value.code == ErrorCode.WORKER_LOST
 
 
 def test_large_pages_are_asked_for_beside_what_a_person_has_chosen() -> None:

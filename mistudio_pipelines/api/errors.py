@@ -70,10 +70,12 @@ _STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.FILE_GONE: 503,
     ErrorCode.CORRUPT_DOWNLOAD: 503,
     ErrorCode.SERVER_UNREACHABLE: 503,
+    ErrorCode.CLUSTER_UNREACHABLE: 503,
     ErrorCode.NO_DAGSTER_HOME: 503,
     ErrorCode.DATA_FOLDER_UNUSABLE: 503,
     ErrorCode.INTERNAL: 500,
     ErrorCode.RUN_FAILED: 500,
+    ErrorCode.WORKER_LOST: 500,
 }
 """Codes that are not here are mistakes of the request: 400."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,7 +21,7 @@ from mistudio_pipelines.defs.names import REPORTED_TAGS, WORKER_TAG
 from mistudio_pipelines.defs.operation import note_error, require_partition
 from mistudio_pipelines.defs.partitions import PARTITION_TAG
 from mistudio_pipelines.defs.workers import this_worker
-from mistudio_pipelines.errors import MistudioError
+from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.processes import die_with_parent, keep_files_private
 from mistudio_pipelines.store.layout import DataStore
 
@@ -132,6 +133,12 @@ class ShardExecutor(dg.ConfigurableResource[Executor]):
         pool: Executor = ThreadPoolExecutor(workers) if self.kind == "threads" else _process_pool(workers)
         try:
             yield pool
+        except BrokenProcessPool as error:
+            raise MistudioError(
+                ErrorCode.WORKER_LOST,
+                f"One of the {workers} worker processes was ended from outside.",
+                "Most often memory ran out: set fewer workers of the shard executor, then retry.",
+            ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

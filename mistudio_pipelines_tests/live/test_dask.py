@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from distributed import Client
 
 from mistudio_pipelines.dask_cluster import cluster_executor
 from mistudio_pipelines.errors import ErrorCode, MistudioError, Stopped
+from mistudio_pipelines.sharding import run_tasks
 from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.text import ingestion_shards
 from mistudio_pipelines.text.browsing import SampleQuery, browse
@@ -37,6 +39,7 @@ class Cluster:
     """A scheduler and its workers, each a process."""
 
     address: str
+    scheduler: subprocess.Popen[bytes]
     workers: list[subprocess.Popen[bytes]]
 
     def kill_a_worker(self) -> None:
@@ -48,6 +51,17 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "dask", *arguments], cwd=folder, stdout=log, stderr=subprocess.STDOUT
         )
+
+
+def start_workers(address: str, folder: Path, count: int) -> list[subprocess.Popen[bytes]]:
+    options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(folder)]
+    return [start(folder, "worker", address, *options, "--host", "127.0.0.1") for _ in range(count)]
+
+
+def end(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
@@ -64,24 +78,12 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         assert time.monotonic() < deadline, "the scheduler does not start"
         time.sleep(0.05)
     address = json.loads(note.read_text())["address"]
-    options = (
-        "--nthreads",
-        "1",
-        "--no-nanny",
-        "--no-dashboard",
-        "--local-directory",
-        str(folder),
-        "--host",
-        "127.0.0.1",
-    )
-    workers = [start(folder, "worker", address, *options) for _ in range(2)]
+    workers = start_workers(address, folder, 2)
     everything = [*workers, scheduler]
     try:
-        yield Cluster(address, workers)
+        yield Cluster(address, scheduler, workers)
     finally:
-        for process in everything:
-            process.kill()
-            process.wait()
+        end(everything)
 
 
 def dataset(root: Path) -> DataStore:
@@ -160,3 +162,66 @@ def test_a_cluster_that_cannot_be_reached_is_one_sentence(tmp_path, address, cod
         pass
     assert caught.value.code == code
     assert caught.value.next_step
+
+
+def wait_a_little(number: int) -> int:
+    time.sleep(0.2)
+    return number
+
+
+def end_the_worker(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_on(cluster: Cluster, folder: Path, function, after_each=lambda: None, tasks: int = 60) -> MistudioError:
+    """The error that ends some tasks."""
+    with pytest.raises(MistudioError) as caught, cluster_executor(cluster.address, DataStore(folder)) as executor:
+        run_tasks(
+            executor,
+            function,
+            range(tasks),
+            lambda _: after_each(),
+            stop_file=folder / "stop",
+            should_stop=lambda: False,
+        )
+    return caught.value
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    """Nobody waits for what does not come."""
+    monkeypatch.setattr("mistudio_pipelines.sharding._SECONDS_TO_STOP", 1)
+    monkeypatch.setattr("mistudio_pipelines.dask_cluster._SECONDS_TO_CONNECT", 2)
+    monkeypatch.setattr("mistudio_pipelines.dask_cluster._SECONDS_WITHOUT_WORKERS", 4)
+    monkeypatch.setattr("mistudio_pipelines.dask_cluster._SECONDS_BETWEEN_LOOKS", 0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("soon")
+def test_a_scheduler_that_is_lost_during_the_work_is_one_sentence(tmp_path, cluster):
+    error = run_on(cluster, tmp_path, wait_a_little, cluster.scheduler.kill)
+    assert error.code == ErrorCode.CLUSTER_UNREACHABLE
+    assert "was lost during the work" in error.message
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("soon")
+def test_work_ends_with_one_sentence_where_no_worker_is_left(tmp_path, cluster):
+    """Dask itself would wait for ever."""
+    error = run_on(cluster, tmp_path, end_the_worker)
+    assert error.code == ErrorCode.CLUSTER_UNREACHABLE
+    assert "has no worker" in error.message
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("soon")
+def test_a_shard_that_ends_one_worker_after_another_is_one_sentence(tmp_path, cluster):
+    replaced = start_workers(cluster.address, tmp_path / "cluster", 4)
+    try:
+        with Client(cluster.address, set_as_default=False) as client:
+            client.wait_for_workers(6, timeout=60)
+        error = run_on(cluster, tmp_path, end_the_worker, tasks=1)
+    finally:
+        end(replaced)
+    assert error.code == ErrorCode.WORKER_LOST
+    assert "ended one worker" in error.message
