@@ -150,9 +150,13 @@
     if (working?.dataset.id === dataset.id) showProgress(working, dataset);
   }
 
+  let isLeaving = false;
+  addEventListener("beforeunload", () => { isLeaving = true; });
+
   function showStatus(badge, dataset) {
-    // Whoever is reading samples goes on reading; the other pages show something new.
-    if (!find("#browser")) location.reload();
+    // Whoever is reading samples goes on reading; the other pages show something new. Whoever has just followed a link
+    // goes there: loading this page again would keep them here.
+    if (!find("#browser") && !isLeaving) location.reload();
     badge.dataset.status = dataset.status;
     badge.className = `badge ${dataset.status}`;
     badge.lastChild.textContent = dataset.status[0].toUpperCase() + dataset.status.slice(1);

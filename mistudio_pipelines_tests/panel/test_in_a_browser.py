@@ -1,4 +1,4 @@
-"""The pages on the width of a phone, with the longest names: a real browser, no Dagster."""
+"""The pages in a real browser, without Dagster: on the width of a phone, with the longest names."""
 
 from __future__ import annotations
 
