@@ -30,7 +30,7 @@ __all__ = ["DatasetState", "MistudioClient", "RunState"]
 _SECONDS_TO_ANSWER = 60.0
 _SECONDS_BETWEEN_LOOKS = 0.25
 _SECONDS_TO_START = 60.0
-_STARTING = ("STARTING", "NOT_STARTED")
+_NOT_STARTED = frozenset({"NOT_STARTED", "QUEUED", "STARTING"})
 
 
 class MistudioClient:
@@ -226,12 +226,15 @@ class MistudioClient:
             MistudioError: `server_unreachable`, `invalid_config` where it cannot be ended.
         """
         deadline = time.monotonic() + _SECONDS_TO_START
+        status = self.run_state(run_id).status
         while True:
             answer = self.query("cancel_run", {"runId": run_id})["terminateRun"]
-            is_starting = answer["__typename"] == "TerminateRunFailure" and self.run_state(run_id).status in _STARTING
-            if not is_starting or time.monotonic() > deadline:
-                require(answer, "TerminateRunSuccess")
+            if answer["__typename"] == "TerminateRunSuccess":
                 return
+            # It may have begun to start after the first look, and have started before the second.
+            before, status = status, self.run_state(run_id).status
+            if not {before, status} & _NOT_STARTED or time.monotonic() > deadline:
+                require(answer, "TerminateRunSuccess")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def run_state(self, run_id: str) -> RunState:
