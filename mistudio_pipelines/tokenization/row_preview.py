@@ -6,6 +6,7 @@ Parquet), where tokens came from (`sources.py`).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,15 @@ import pyarrow.parquet as pq
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.layout import DataStore
+from mistudio_pipelines.text.utf8 import REPLACEMENT
 from mistudio_pipelines.tokenization.loading import load_tokenizer
 from mistudio_pipelines.tokenization.proof import read_tokenization
 from mistudio_pipelines.tokenization.sources import SourceStretch, find_row, sources_of_row
 
 # SentencePiece's mark of a space before a piece, which decoding a single token leaves out.
 _SPACE_BEFORE = "▁"
+# A character has at most four bytes, each of which may be a token; the last may begin the next character.
+_MOST_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class RowToken:
 
     Attributes:
         id: Its id.
-        text: What it stands for; for a special token its name.
+        text: What it stands for; for a special token its name. Empty where it goes on with a character that began in
+            a token before.
         special: It is a special token, or padding.
         sample: Number of the sample that it came from; None for tokens that were put in, and where it is not known.
     """
@@ -81,15 +86,41 @@ def preview_row(store: DataStore, dataset_id: str, preset: str, split: str, row:
     loaded = load_tokenizer(store, identity.name, identity.revision, tokenization.preset.token_name)
     special = set(loaded.all_special_ids)
     shown = [int(token) for token in ids[:most]]
-    names = loaded.convert_ids_to_tokens(shown)
-    tokens = []
-    for place, (token, name) in enumerate(zip(shown, names, strict=True)):
+    texts = []
+    for token, name in zip(shown, loaded.convert_ids_to_tokens(shown), strict=True):
         # A tokenizer may have fewer names than ids.
         text = str(name) if token in special or name is None else str(loaded.decode([token]))
         if name is not None and str(name).startswith(_SPACE_BEFORE) and not text.startswith(" "):
             text = f" {text}"
-        tokens.append(RowToken(token, text, token in special, samples[place]))
+        texts.append(text)
+    texts = join_cut_characters(texts, lambda start, end: str(loaded.decode(shown[start:end])))
+    tokens = [RowToken(token, texts[place], token in special, samples[place]) for place, token in enumerate(shown)]
     return RowPreview(tokenization.rows_by_split[split], len(ids), tokens, sources)
+
+
+def join_cut_characters(texts: Sequence[str], decode: Callable[[int, int], str]) -> list[str]:
+    """Give a character that tokens cut to the first of them.
+
+    Args:
+        texts: What each token stands for by itself: U+FFFD where it holds some bytes of a character.
+        decode: What the tokens from a place up to another stand for together.
+
+    Returns:
+        The same; where a few tokens together make whole characters the first has them all, the others are empty.
+        What never becomes whole stays as it is: the text itself may hold U+FFFD.
+    """
+    joined = list(texts)
+    place = 0
+    while place < len(texts):
+        end = place + 1
+        if REPLACEMENT in texts[place]:
+            for further in range(place + 2, min(place + _MOST_PARTS, len(texts)) + 1):
+                if REPLACEMENT not in (together := decode(place, further)):
+                    joined[place:further] = [together, *[""] * (further - place - 1)]
+                    end = further
+                    break
+        place = end
+    return joined
 
 
 def samples_by_position(length: int, sources: list[SourceStretch]) -> list[int | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mistudio_pipelines.errors import ErrorCode, MistudioError
-from mistudio_pipelines.tokenization.row_preview import preview_row, samples_by_position
+from mistudio_pipelines.tokenization.row_preview import join_cut_characters, preview_row, samples_by_position
 from mistudio_pipelines.tokenization.sources import SourceStretch
 from mistudio_pipelines_tests.text.raw_datasets import DATASET_ID, make_dataset
 from mistudio_pipelines_tests.tokenization.tokenized_rows import rows_of, tokenize
@@ -52,3 +52,26 @@ def test_a_row_that_is_not_there_is_refused_with_the_rows_that_are(made, split, 
 def test_what_was_put_in_belongs_to_no_document():
     stretches = [SourceStretch(1, 2, 7, 0), SourceStretch(4, 9, 8, 0)]
     assert samples_by_position(6, stretches) == [None, 7, 7, None, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        ([b"a", b"\xc3", b"\xa9", b"b"], ["a", "é", "", "b"]),
+        ([b"\xe6\x9d", b"\xb1", b"\xe4", b"\xba", b"\xac"], ["東", "", "京", "", ""]),
+        # The token that ends one character begins the next.
+        ([b"x\xe6", b"\x9d\xb1\xe4", b"\xba\xac!"], ["x東京!", "", ""]),
+        # A row may begin and end inside a character.
+        ([b"\x9d", b"a", b"\xe6"], ["\ufffd", "a", "\ufffd"]),
+        (["\ufffd".encode(), b"a"], ["\ufffd", "a"]),
+        ([], []),
+    ],
+)
+def test_a_character_that_tokens_cut_stands_at_the_first_of_them(pieces, expected):
+    texts = [piece.decode(errors="replace") for piece in pieces]
+    assert join_cut_characters(texts, lambda a, b: b"".join(pieces[a:b]).decode(errors="replace")) == expected
+
+
+def test_the_tokens_of_a_document_read_like_its_text(made):
+    shown = preview_row(made, DATASET_ID, "p", "train", 1, 1000)
+    assert "\ufffd" not in "".join(token.text for token in shown.tokens[2:-3])

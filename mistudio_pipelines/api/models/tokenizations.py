@@ -87,7 +87,9 @@ class RowToken(BaseModel):
     """A token of a row."""
 
     id: int
-    text: str = Field(description="What it stands for; for a special token its name.")
+    text: str = Field(
+        description="What it stands for; for a special token its name. Empty: more of a character that began before."
+    )
     special: bool = Field(description="It is a special token, or padding.")
     sample: int | None = Field(
         description="Number of the document's sample; null for tokens that were put in, and where it is not kept."
