@@ -22,6 +22,7 @@ from mistudio_pipelines.defs.partitions import (
     pair_key,
 )
 from mistudio_pipelines.defs.recovery import end_lost_runs
+from mistudio_pipelines.defs.status import show_dataset
 from mistudio_pipelines.defs.trainings import active_trainings
 from mistudio_pipelines.errors import ErrorCode, MistudioError
 from mistudio_pipelines.store.audit import write_audit
@@ -39,6 +40,7 @@ from mistudio_pipelines.store.locks import DELETION_PART, dataset_lock
 from mistudio_pipelines.store.records import DatasetRecord, read_record, stand_in_record
 
 _SECONDS_TO_WAIT_FOR_CANCEL = 40.0
+_SECONDS_TO_SAY_GOODBYE = 5.0
 _SECONDS_TO_WAIT_FOR_ANOTHER_DELETION = 60.0
 _TAGS_OF_A_DATASET = (names.DATASET_TAG, PARTITION_TAG, DATASET_PARTITION_TAG)
 
@@ -74,7 +76,7 @@ class DeletionPlan:
 def plan_deletion(
     instance: dg.DagsterInstance, store: DataStore, dataset_id: str, preset: str | None = None
 ) -> DeletionPlan:
-    """Find out what a deletion would remove and who stands against it; changes nothing.
+    """Find out what a deletion would remove and who stands against it; changes nothing. Waits for runs that only end.
 
     A dataset whose record is lost or damaged can be deleted too, as long as Dagster knows it.
 
@@ -95,7 +97,7 @@ def plan_deletion(
         preset,
         stored,
         users=tuple(users_of_dataset(instance, dataset_id)),
-        active_runs=tuple(_active_runs(instance, dataset_id, preset)),
+        active_runs=tuple(_runs_at_work(instance, store, dataset_id, preset)),
         was_begun=record.deleting or preset in record.deleting_tokenizations,
     )
 
@@ -225,6 +227,17 @@ def _active_runs(instance: dg.DagsterInstance, dataset_id: str, preset: str | No
     else:
         runs = _runs_of_tokenization(instance, dataset_id, preset)
     return [run.run_id for run in runs if not run.is_finished]
+
+
+def _runs_at_work(instance: dg.DagsterInstance, store: DataStore, dataset_id: str, preset: str | None) -> list[str]:
+    """The active runs; one that has made everything and only has to say that it ends is given the time for it."""
+    deadline = time.monotonic() + _SECONDS_TO_SAY_GOODBYE
+    while active := _active_runs(instance, dataset_id, preset):
+        is_made = show_dataset(instance, store, dataset_id).status.status == "ready"
+        if not is_made or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    return active
 
 
 def _cancel(instance: dg.DagsterInstance, dataset_id: str, preset: str | None) -> None:

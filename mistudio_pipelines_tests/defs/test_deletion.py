@@ -10,7 +10,7 @@ import pytest
 
 from mistudio_pipelines.defs.deletion import delete, plan_deletion, runs_of_dataset
 from mistudio_pipelines.defs.history import read_history
-from mistudio_pipelines.defs.names import USES_DATASET_TAG
+from mistudio_pipelines.defs.names import DATASET_TAG, USES_DATASET_TAG
 from mistudio_pipelines.defs.partitions import pair_key
 from mistudio_pipelines.defs.status import list_datasets
 from mistudio_pipelines.errors import MistudioError
@@ -97,6 +97,34 @@ def test_a_dataset_in_use_is_refused_and_the_user_is_named(workshop: Workshop) -
     assert workshop.store.raw(dataset_id).exists()
     workshop.instance.report_run_failed(run)
     delete(workshop.instance, workshop.store, plan_deletion(workshop.instance, workshop.store, dataset_id))
+
+
+def test_a_run_that_has_made_everything_and_only_ends_does_not_refuse_the_deletion(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits until a dataset is ready may delete it, though Dagster takes a moment to end the run."""
+
+    @dg.op
+    def nothing() -> None: ...
+
+    @dg.job
+    def ending() -> None:
+        nothing()
+
+    dataset_id = _ready(workshop)
+    started = dg.DagsterRunStatus.STARTED
+    run = workshop.instance.create_run_for_job(ending, tags={DATASET_TAG: dataset_id}, status=started)
+    soon = threading.Timer(0.5, workshop.instance.report_run_failed, [run])
+    soon.start()
+    assert plan_deletion(workshop.instance, workshop.store, dataset_id).active_runs == ()
+    soon.join()
+
+    monkeypatch.setattr("mistudio_pipelines.defs.deletion._SECONDS_TO_SAY_GOODBYE", 0.3)
+    staying = workshop.instance.create_run_for_job(ending, tags={DATASET_TAG: dataset_id}, status=started)
+    plan = plan_deletion(workshop.instance, workshop.store, dataset_id)
+    assert plan.active_runs == (staying.run_id,)
+    with pytest.raises(MistudioError, match="being worked on"):
+        delete(workshop.instance, workshop.store, plan)
 
 
 def test_a_writer_that_does_not_end_keeps_every_file(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,7 +244,7 @@ def test_without_javascript_a_download_is_cancelled_and_datasets_are_deleted_tog
     from playwright.sync_api import expect
 
     for name in ("one", "two"):
-        content = parquet_bytes([secrets.token_hex(5000) for _ in range(100)])
+        content = parquet_bytes([secrets.token_hex(5000) for _ in range(500)])
         stack.hub.add_repository(f"plain/{name}", {"data/train.parquet": content})
         stack.hub.faults.slow(f"plain/{name}/*parquet", 30_000)
     with watched_page(browser, url, java_script_enabled=False) as page:
@@ -259,7 +259,8 @@ def test_without_javascript_a_download_is_cancelled_and_datasets_are_deleted_tog
         card.get_by_role("button", name="Cancel").click()
         expect(page).to_have_url(re.compile("/datasets$"))
         _reload_until(stack, page, card.get_by_role("button", name="Retry Download"))
-        stack.hub.faults.clear()
+        other = page.locator("li.dataset", has_text="plain/two")
+        _reload_until(stack, page, other.get_by_role("button", name="Cancel"))
 
         page.goto("/datasets?search=plain/")
         page.get_by_role("checkbox", name="Choose plain/one").check()
@@ -268,13 +269,13 @@ def test_without_javascript_a_download_is_cancelled_and_datasets_are_deleted_tog
         expect(page.get_by_role("heading", name="Delete 2 datasets?")).to_be_visible()
         for name in ("one", "two"):
             expect(page.locator(".deletion-list")).to_contain_text(f"plain/{name}")
-        runs = page.get_by_role("checkbox", name="Cancel the runs that are working on them")
-        if runs.count():
-            runs.check()
+        # The second is still being downloaded.
+        page.get_by_role("checkbox", name="Cancel the runs that are working on them").check()
         page.get_by_role("button", name="Delete").click()
         expect(page.get_by_text(re.compile("Deleted\\.|The deletion goes on"))).to_be_visible(timeout=SECONDS)
         page.goto("/datasets?search=plain/")
         _reload_until(stack, page, page.get_by_text(re.compile("^No dataset")))
+    stack.hub.faults.clear()
     assert [one for one in stack.datasets().values() if (one.record.repository or "").startswith("plain/")] == []
 
 
