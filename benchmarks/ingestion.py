@@ -1,6 +1,7 @@
 """The pass over the text: statistics and index together, beside what would make each of them otherwise.
 
     ours                 statistics, token counts, index, other columns: `text/ingestion.py`, Parquet reading included
+    ours small pages     the same without large pages of memory (`processes.ask_for_large_pages`)
     python split loop    the design of the requirements document: `datasets`, `str.split()`, a Counter, numpy; no index
     polars               token counts and vocabulary with polars expressions; no index, no other statistics
     sqlite fts5          an index only (unicode61, external content)
@@ -37,7 +38,8 @@ from mistudio_pipelines.processes import ask_for_large_pages
 from mistudio_pipelines.store.layout import DataStore
 
 DATASET = "ds_local_mixed_abc234"
-WAYS = ("ours", "python split loop", "polars", "sqlite fts5", "postgresql gin")
+SMALL_PAGES = "ours small pages"
+WAYS = ("ours", SMALL_PAGES, "python split loop", "polars", "sqlite fts5", "postgresql gin")
 
 
 def raw_files(store: DataStore) -> list[str]:
@@ -181,6 +183,7 @@ def run(way: str, folder: Path) -> None:
     started, cpu = time.perf_counter(), time.process_time()
     told = {
         "ours": ours,
+        SMALL_PAGES: ours,
         "python split loop": python_split_loop,
         "polars": polars,
         "sqlite fts5": sqlite_fts5,
@@ -212,7 +215,7 @@ def main() -> None:
                 continue
             command = [sys.executable, __file__, "--way", way, "--folder", str(folder)]
             # As `mistudio up` starts its services; the others are given the same.
-            environment = ask_for_large_pages(os.environ)
+            environment = dict(os.environ) if way == SMALL_PAGES else ask_for_large_pages(os.environ)
             ended = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
             answer = ended.stdout.strip().splitlines()[-1]
             seconds, cpu, memory, told = answer.split("\t")

@@ -58,8 +58,9 @@ def die_with_parent(parent: int) -> None:
 def ask_for_large_pages(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment in which the memory of new processes comes in large pages, where the kernel has them on request.
 
-    The tables that grow while an index is written are met at random places: with pages of 4 KB a fifteenth of the
-    processor's time goes into finding those. Other C libraries than glibc (2.35 or newer) do not know the variable.
+    The tables that grow while an index is written are met at random places, and finding pages of 4 KB takes time (1 GB
+    of text, four pairs in turn: a fifteenth; `benchmarks/ingestion.py` runs both ways). Other C libraries than glibc
+    (2.35 or newer) do not know the variable.
 
     Args:
         environment: The environment; a choice of the user's stays as it is.

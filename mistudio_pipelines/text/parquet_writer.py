@@ -3,10 +3,10 @@
 What belongs here: the form of our Parquet files, and the rule whether a file from outside has it already. What does
 not: where the tables come from and what the files are called in the end.
 
-Row groups (measured with 91,000 texts, 90 MB, on one core; one text out of each): 512 KiB of data cost 0.6 ms, 256 KiB
-0.37 ms, 128 KiB 0.26 ms and 4 % more disk. Dictionaries of texts that hardly repeat made that half as much again, and
-the files no smaller; the least and greatest text of each row group made footers eight times as large. zstd 3 makes
-170 MB/s and 0.70 of what level 1 leaves over raw size 0.75.
+Row groups (`benchmarks/row_groups.py`, 100 MB, one core; one text out of each): 512 KiB of data cost 0.6 to 0.9 ms,
+256 KiB 0.4, 128 KiB 0.2 to 0.3 and 4 % more disk. Dictionaries of texts that hardly repeat, and the least and greatest
+text of each row group, made files 3 to 8 % larger and footers eight times as large. zstd 3 makes 170 MB/s and 0.70 of
+what level 1 leaves over raw size 0.75.
 """
 
 from __future__ import annotations
