@@ -18,7 +18,7 @@ from mistudio_pipelines.store.layout import DataStore
 from mistudio_pipelines.text.utf8 import REPLACEMENT
 from mistudio_pipelines.tokenization.loading import load_tokenizer
 from mistudio_pipelines.tokenization.proof import read_tokenization
-from mistudio_pipelines.tokenization.sources import SourceStretch, find_row, sources_of_row
+from mistudio_pipelines.tokenization.sources import SourceStretch, find_row, read_stretches
 
 # SentencePiece's mark of a space before a piece, which decoding a single token leaves out.
 _SPACE_BEFORE = "▁"
@@ -78,9 +78,9 @@ def preview_row(store: DataStore, dataset_id: str, preset: str, split: str, row:
     """
     tokenization = read_tokenization(store, dataset_id, preset)
     file, row_in_file = find_row(tokenization, split, row)
-    path = store.tokenized(dataset_id, preset) / file.path
-    ids = _read_row(path, tokenization.preset.column_name, row_in_file)
-    sources = sources_of_row(store, dataset_id, preset, split, row) if tokenization.preset.keep_sources else []
+    folder = store.tokenized(dataset_id, preset)
+    ids = _read_row(folder / file.path, tokenization.preset.column_name, row_in_file)
+    sources = [] if file.sources is None else read_stretches(folder / file.sources, row_in_file)
     samples = samples_by_position(len(ids), sources)
     identity = tokenization.tokenizer
     loaded = load_tokenizer(store, identity.name, identity.revision, tokenization.preset.token_name)

@@ -7,6 +7,7 @@ What belongs here: answering from the maps that were written beside the rows. Wh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
@@ -59,17 +60,25 @@ def sources_of_row(store: DataStore, dataset_id: str, preset: str, split: str, r
     Raises:
         MistudioError: `invalid_query` where there is no such row, or the preset keeps no sources.
     """
-    file, wanted = find_row(read_tokenization(store, dataset_id, preset), split, row)
+    file, row_in_file = find_row(read_tokenization(store, dataset_id, preset), split, row)
     if file.sources is None:
         raise MistudioError(
             ErrorCode.INVALID_QUERY,
             f"Preset {preset} does not keep where tokens came from.",
             "Save a preset with keep_sources and tokenize with it.",
         )
+    return read_stretches(store.tokenized(dataset_id, preset) / file.sources, row_in_file)
+
+
+def read_stretches(path: Path, row: int) -> list[SourceStretch]:
+    """What a row was made from, in the row's order.
+
+    Args:
+        path: The map beside a file of rows.
+        row: Number of the row in the file.
+    """
     # Row groups have the range of their rows, so that one or two of them are read.
-    table = pq.read_table(
-        store.tokenized(dataset_id, preset) / file.sources, filters=[("row", "=", wanted)], use_threads=False
-    )
+    table = pq.read_table(path, filters=[("row", "=", row)], use_threads=False)
     columns = [table.column(name).to_pylist() for name in ("position", "length", "sample", "offset")]
     return [SourceStretch(*values) for values in zip(*columns, strict=True)]
 

@@ -26,6 +26,20 @@ def _ready(workshop: Workshop, name: str = "texts.jsonl") -> str:
     return dataset_id
 
 
+def _started_run(workshop: Workshop, tag: str, dataset_id: str) -> dg.DagsterRun:
+    """A run of a job `train_sae` that does not end by itself."""
+
+    @dg.op
+    def nothing() -> None: ...
+
+    @dg.job
+    def train_sae() -> None:
+        nothing()
+
+    started = dg.DagsterRunStatus.STARTED
+    return workshop.instance.create_run_for_job(train_sae, tags={tag: dataset_id}, status=started)
+
+
 def _files_of(workshop: Workshop, dataset_id: str) -> list[str]:
     return [str(path) for path in workshop.store.root.rglob("*") if dataset_id in str(path)]
 
@@ -80,17 +94,8 @@ def test_one_tokenization_is_deleted_alone(workshop: Workshop) -> None:
 
 
 def test_a_dataset_in_use_is_refused_and_the_user_is_named(workshop: Workshop) -> None:
-    @dg.op
-    def nothing() -> None: ...
-
-    @dg.job
-    def train_sae() -> None:
-        nothing()
-
     dataset_id = _ready(workshop)
-    run = workshop.instance.create_run_for_job(
-        train_sae, tags={USES_DATASET_TAG: dataset_id}, status=dg.DagsterRunStatus.STARTED
-    )
+    run = _started_run(workshop, USES_DATASET_TAG, dataset_id)
     with pytest.raises(MistudioError, match="train_sae") as caught:
         delete(workshop.instance, workshop.store, plan_deletion(workshop.instance, workshop.store, dataset_id))
     assert caught.value.code == "in_use"
@@ -103,24 +108,15 @@ def test_a_run_that_has_made_everything_and_only_ends_does_not_refuse_the_deleti
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who waits until a dataset is ready may delete it, though Dagster takes a moment to end the run."""
-
-    @dg.op
-    def nothing() -> None: ...
-
-    @dg.job
-    def ending() -> None:
-        nothing()
-
     dataset_id = _ready(workshop)
-    started = dg.DagsterRunStatus.STARTED
-    run = workshop.instance.create_run_for_job(ending, tags={DATASET_TAG: dataset_id}, status=started)
+    run = _started_run(workshop, DATASET_TAG, dataset_id)
     soon = threading.Timer(0.5, workshop.instance.report_run_failed, [run])
     soon.start()
     assert plan_deletion(workshop.instance, workshop.store, dataset_id).active_runs == ()
     soon.join()
 
     monkeypatch.setattr("mistudio_pipelines.defs.deletion._SECONDS_TO_SAY_GOODBYE", 0.3)
-    staying = workshop.instance.create_run_for_job(ending, tags={DATASET_TAG: dataset_id}, status=started)
+    staying = _started_run(workshop, DATASET_TAG, dataset_id)
     plan = plan_deletion(workshop.instance, workshop.store, dataset_id)
     assert plan.active_runs == (staying.run_id,)
     with pytest.raises(MistudioError, match="being worked on"):
